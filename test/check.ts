@@ -1,0 +1,26 @@
+/** `npm run check`: format, lint, types by tsc and by deno, and the house rules. */
+import { spawnSync } from "node:child_process";
+import { root } from "./support/root.ts";
+import process from "node:process";
+
+const deno = "node_modules/@deno/linux-x64-glibc/deno";
+const steps: readonly (readonly [string, string, ...string[]])[] = [
+  ["format", deno, "fmt", "--check", "--quiet"],
+  ["lint", deno, "lint", "--quiet"],
+  ["types (tsc)", "node_modules/.bin/tsc", "-p", "."],
+  ["types (deno)", deno, "check", "--quiet", "src", "plugins", "compile", "test", "examples"],
+  ["tidy", process.execPath, "test/tidy.test.ts"],
+];
+
+let failed = 0;
+for (const [name, command, ...parameters] of steps) {
+  const started = performance.now();
+  const result = spawnSync(command, parameters, { cwd: root, encoding: "utf8" });
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const ok = result.status === 0;
+  console.log(`${ok ? "ok  " : "FAIL"} ${name} (${seconds} s)`);
+  if (ok) continue;
+  failed++;
+  console.log(result.error?.message ?? `${result.stdout}${result.stderr}`);
+}
+process.exitCode = failed === 0 ? 0 : 1;
