@@ -1,5 +1,6 @@
 import {
   type Change,
+  defaultMetric,
   type Kernel,
   type KernelAddress,
   type KernelLink,
@@ -165,7 +166,9 @@ export class LinuxKernel implements Kernel {
   }
 
   #removeStep(change: Change, item: Route): Step {
-    const record = recordOf(item, this.#indexOf(item.device));
+    // Named, as the kernel takes any when none is given, the lowest first.
+    const metric = item.metric ?? defaultMetric(item.destination.family);
+    const record = { ...recordOf(item, this.#indexOf(item.device)), metric };
     return {
       change,
       write: (writer, request) => writeDeleteRoute(writer, record, request),

@@ -161,7 +161,7 @@ export class MemoryKernel implements Kernel {
     for (const [key, route] of this.#routes) {
       const same = equalPrefix(route.destination, item.destination) &&
         route.protocol === ROUTE_PROTOCOL && route.device === item.device &&
-        (item.metric === undefined || item.metric === route.metric) &&
+        route.metric === (item.metric ?? defaultMetric(item.destination.family)) &&
         (item.via === undefined ||
           (route.via !== undefined && equalAddress(route.via, item.via)));
       if (same) {

@@ -1,7 +1,7 @@
 /** What every driver of the Kernel port must do. `kernel/*.test.ts` runs it for each. */
 import type { Test } from "tap";
 import { parseAddress } from "../../src/ip/address.ts";
-import { formatPrefix, parsePrefix } from "../../src/ip/prefix.ts";
+import { formatPrefix } from "../../src/ip/prefix.ts";
 import {
   type Change,
   type Kernel,
@@ -10,6 +10,7 @@ import {
   ROUTE_PROTOCOL,
 } from "../../src/plan/kernel.ts";
 import { formatWanted } from "../../src/plan/text.ts";
+import { route } from "../support/routes.ts";
 
 /** A machine with `eth0` (10.0.0.1/24, fd00::1/64) and `eth1` (10.1.0.1/24), both up. */
 export interface Machine {
@@ -18,15 +19,6 @@ export interface Machine {
   putRoute(route: Route, protocol: number): void;
   dropRoute(destination: string): void;
   setLink(name: string, state: "up" | "down"): void;
-}
-
-export function route(destination: string, via?: string, device = "eth0"): Route {
-  return {
-    kind: "route",
-    destination: parsePrefix(destination),
-    ...(via === undefined ? {} : { via: parseAddress(via) }),
-    device,
-  };
 }
 
 const add = (item: Route): Change => ({ kind: "add", item });

@@ -5,8 +5,9 @@ import { formatPrefix } from "../../src/ip/prefix.ts";
 import { LinuxKernel } from "../../src/kernel/linux-kernel.ts";
 import { formatChange } from "../../src/plan/text.ts";
 import type { KernelState, Route } from "../../src/plan/kernel.ts";
-import { kernelContract, type Machine, route } from "../contract/kernel.ts";
+import { kernelContract, type Machine } from "../contract/kernel.ts";
 import { cannotUnshare, inNamespace, ip } from "../support/namespace.ts";
+import { route } from "../support/routes.ts";
 
 const ipv6 = existsSync("/proc/sys/net/ipv6");
 
