@@ -29,8 +29,11 @@ interface Source {
 function sources(pattern: string): Source[] {
   return globSync(pattern, { cwd: root }).sort().map((path) => {
     const text = readFileSync(join(root, path), "utf8");
-    const imports = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+"([^"]+)"/gms)]
-      .map((match) => match[1]!);
+    const imports = [
+      /^(?:import|export)\s[^;]*?from\s+"([^"]+)"/gms,
+      /^import\s+"([^"]+)"/gm,
+      /\bimport\(\s*"([^"]+)"\s*\)/g,
+    ].flatMap((form) => [...text.matchAll(form)].map((match) => match[1]!));
     return { path, text, imports };
   });
 }

@@ -212,6 +212,7 @@ function cannotListen(error: NodeJS.ErrnoException, options: ListenerOptions): D
       });
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
+    case "EINVAL": // Deno's word for EADDRNOTAVAIL.
       return new DenimError("CONFIG_INVALID", `Cannot listen on ${at}`, {
         why: "this host does not have that address",
         fix: "give one of the addresses that `ip address` shows with --listen",

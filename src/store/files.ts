@@ -1,0 +1,78 @@
+import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { DenimError } from "../base/errors.ts";
+
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** The text of a file, `undefined` when there is none. */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw fileError(`Cannot read ${path}`, error);
+  }
+}
+
+/**
+ * Replaces a file as a whole, readable by its owner only: after a crash there is the old text or
+ * the new one. Needs both syncs: of the bytes before the rename, of the folder after it. One
+ * writer per file at a time.
+ */
+export async function writeText(path: string, text: string): Promise<void> {
+  const folder = dirname(path);
+  const draft = join(folder, `.${path.slice(folder.length + 1)}.new`);
+  try {
+    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    await chmod(folder, FOLDER_MODE);
+    await rm(draft, { force: true });
+    await using file = await open(draft, "wx", FILE_MODE);
+    await file.writeFile(text);
+    await file.sync();
+    await rename(draft, path);
+    await syncFolder(folder);
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {});
+    throw fileError(`Cannot write ${path}`, error);
+  }
+}
+
+/** Removes a file or a folder with all that is in it; fine when there is none. */
+export async function removePath(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw fileError(`Cannot remove ${path}`, error);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  try {
+    await using folder = await open(path, "r");
+    await folder.sync();
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+function fileError(message: string, cause: unknown): DenimError {
+  const code = codeOf(cause);
+  if (code === "EACCES" || code === "EPERM") {
+    return new DenimError("PERMISSION_DENIED", message, {
+      why: "the system does not let this user do that",
+      fix: "run as root",
+      cause,
+    });
+  }
+  return new DenimError("STORE_FAILED", message, {
+    why: code === "ENOSPC" ? "the disk is full" : (cause as Error).message,
+    fix: code === "ENOSPC" ? "free some space; nothing was lost" : "check the disk",
+    cause,
+  });
+}

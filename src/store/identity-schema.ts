@@ -1,0 +1,59 @@
+/** What the plain files of a node's identity hold. Times are wall clock unless they say boot. */
+import * as v from "valibot";
+
+const text = v.pipe(v.string(), v.minLength(1));
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const epoch = v.object({ n: whole, random: text });
+
+const node = v.object({
+  nodeId: text,
+  name: text,
+  clusterId: text,
+  epoch,
+  role: v.picklist(["server", "agent"]),
+  createdAtMs: whole,
+});
+
+/** The last answer about the own lease: enough to program routes and to fence without a cluster. */
+const lease = v.object({
+  /** One prefix per address family, IPv4 first. */
+  subnets: v.array(text),
+  epoch,
+  revision: whole,
+  ttlMs: whole,
+  /** When the request that was answered left, on both clocks and in which boot. */
+  sentAtMs: whole,
+  sentAtBootMs: v.pipe(v.number(), v.minValue(0)),
+  bootId: text,
+  /** The network config as the cluster has it, verbatim. */
+  network: v.optional(text),
+  publicIp: v.optional(text),
+  backendData: v.optional(v.unknown()),
+});
+
+/** The last time that this node is known to have lived; time that went backwards is found by it. */
+const boot = v.object({ bootId: text, atMs: whole, atBootMs: v.pipe(v.number(), v.minValue(0)) });
+
+/** What this data directory ever programmed: only inside these networks is a route ours. */
+const programmed = v.object({ epoch, revision: whole, networks: v.array(text) });
+
+/** Whom to ask: the servers as last heard, and the addresses given by hand. */
+const servers = v.object({
+  members: v.array(v.object({ nodeId: text, name: text, addresses: v.array(text) })),
+  seeds: v.array(text),
+});
+
+/** Hex of 32 bytes; each backend gets its own secret derived from it. */
+const secret = v.object({ seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) });
+
+export const IDENTITY_SCHEMAS = { node, lease, boot, programmed, servers, secret };
+
+export type IdentityKind = keyof typeof IDENTITY_SCHEMAS;
+export type IdentityRecord<Kind extends IdentityKind> = v.InferOutput<
+  (typeof IDENTITY_SCHEMAS)[Kind]
+>;
+export type NodeRecord = IdentityRecord<"node">;
+export type LeaseRecord = IdentityRecord<"lease">;
+export type BootRecord = IdentityRecord<"boot">;
+export type ProgrammedRecord = IdentityRecord<"programmed">;
+export type ServersRecord = IdentityRecord<"servers">;
