@@ -24,13 +24,16 @@ t.test("a directory has one holder, and the next is told who it is", async (t) =
 
 t.test("a holder that is killed lets go", async (t) => {
   const directory = scratch(t);
-  const child = startChild(`
+  const child = startChild(
+    t,
+    `
     import { lockDirectory } from "$root/src/host/lock.ts";
     import { openLibc } from "$root/src/kernel/libc.ts";
     globalThis.lock = lockDirectory("${directory}", await openLibc());
     console.log("locked");
     setInterval(() => {}, 1000);
-  `);
+  `,
+  );
   await child.spoke;
   const libc = await openLibc();
   t.throws(() => lockDirectory(directory, libc), { code: "STORE_LOCKED" });

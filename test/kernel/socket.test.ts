@@ -51,7 +51,7 @@ for (
   ] as const
 ) {
   t.test(`a process ends at once although a kernel ${name}`, async (t) => {
-    const child = startChild(script + ending);
+    const child = startChild(t, script + ending);
     await child.spoke;
     const spokeAtMs = performance.now();
     t.equal(await child.closed, status);

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import process from "node:process";
+import type { Test } from "tap";
 import { root } from "./root.ts";
 
 /** A program that runs beside the test, on the runtime that runs the test. */
@@ -11,16 +12,21 @@ export interface Child {
   kill(): void;
 }
 
-/** Starts a module from its text. `$root/` in it stands for the project's folder. */
-export function startChild(code: string): Child {
+/**
+ * Starts a module from its text, until the test's end at the latest. `$root/` in it stands for the
+ * project's folder.
+ */
+export function startChild(t: Test, code: string): Child {
   const flags = "Deno" in globalThis
     ? ["run", "-A", "--no-check", "--ext=js", "-"]
     : ["--input-type=module", "-"];
   const child = spawn(process.execPath, flags, { cwd: root, stdio: ["pipe", "pipe", "ignore"] });
+  const kill = () => void child.kill("SIGKILL");
+  t.teardown(kill);
   child.stdin.end(code.replaceAll("$root/", root));
   return {
     spoke: new Promise((resolve) => child.stdout.once("data", (data) => resolve(String(data)))),
     closed: new Promise((resolve) => child.once("close", (code) => resolve(code))),
-    kill: () => void child.kill("SIGKILL"),
+    kill,
   };
 }
