@@ -4,8 +4,10 @@ import {
   type Change,
   type Configuration,
   type Entry,
+  founding,
   type HardState,
   type Message,
+  NOTHING_RESTORED,
   Raft,
   type RaftOptions,
   type ReadState,
@@ -16,7 +18,7 @@ import {
 
 export const LAB_ELECTION_TICKS = 10;
 
-export interface ServerStart extends Partial<Omit<RaftOptions, "id" | "restored">> {
+export interface ServerStart extends Partial<Omit<RaftOptions, "id">> {
   readonly voters?: readonly number[];
   readonly learners?: readonly number[];
   /** The terms of the entries from index 1 on. */
@@ -32,6 +34,10 @@ export interface ServerStart extends Partial<Omit<RaftOptions, "id" | "restored"
 export function entriesOf(terms: readonly number[]): Entry[] {
   return terms.map((term, i) => ({ index: i + 1, term, type: "normal", data: `${term}.${i + 1}` }));
 }
+
+/** Where the founder of a cluster starts, and where somebody who joins it does. */
+export const FOUNDER: ServerStart = { restored: founding(1) };
+export const JOINER: ServerStart = { restored: NOTHING_RESTORED };
 
 export class LabServer {
   readonly id: number;
@@ -61,7 +67,7 @@ export class LabServer {
       random: seededRandom(seed),
       ...options,
     };
-    this.disk = {
+    this.disk = start.restored ?? {
       hardState: {
         term: start.term ?? terms.at(-1) ?? 0,
         vote: start.vote ?? 0,
