@@ -20,6 +20,12 @@ export { majority } from "./quorum.ts";
 export { Raft } from "./raft.ts";
 export type { ReadResult } from "./reads.ts";
 export type { Ready, SoftState } from "./ready.ts";
-export { assertRestored, type HardState, NOTHING_RESTORED, type Restored } from "./restored.ts";
+export {
+  assertRestored,
+  founding,
+  type HardState,
+  NOTHING_RESTORED,
+  type Restored,
+} from "./restored.ts";
 export { describe, type Status } from "./status.ts";
 export type { StepResult } from "./step.ts";

@@ -149,7 +149,7 @@ export class Raft {
     reportUnreachable(this.#core, id);
   }
 
-  /** The snapshot for `id` was handed over, or was not. */
+  /** The snapshot for `id` was handed over, or was not. To be called for every one that is sent. */
   reportSnapshot(id: number, ok: boolean): void {
     reportSnapshot(this.#core, id, ok);
   }

@@ -18,7 +18,8 @@ export interface SoftState {
  *    alike, unless the stored log is `entries` that follow it.
  * 2. *Send* `messages`. A leader may send while it writes (Raft thesis, section 10.2.1); anybody
  *    else only after the write, for then they say what is on its disk. To a `snapshot` message it
- *    adds its state as it is before step 3: `snapshot.index` is exactly that.
+ *    adds its state as it is before step 3: `snapshot.index` is exactly that. However the transfer
+ *    ends, it says so by {@link Raft.reportSnapshot}, or that follower gets nothing any more.
  * 3. *Apply* `committed` after the write, each `change` entry by {@link Raft.applyChange}; then
  *    answer `readStates` whose index is reached.
  * 4. Call {@link Raft.advance}. Only then does the server's own vote or append count.

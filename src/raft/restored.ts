@@ -24,7 +24,7 @@ export interface Restored {
   readonly configuration: Configuration;
 }
 
-/** A server that has nothing, and waits to be told everything. */
+/** A server that joins: it has nothing, and waits to be told everything. */
 export const NOTHING_RESTORED: Restored = {
   hardState: { term: 0, vote: NOBODY, commit: 0 },
   snapshot: { index: 0, term: 0 },
@@ -32,6 +32,22 @@ export const NOTHING_RESTORED: Restored = {
   applied: 0,
   configuration: EMPTY_CONFIGURATION,
 };
+
+/**
+ * The first server of a new cluster, sole voter from the start. Its log begins *after* place 1/1
+ * rather than at the beginning, so that whoever joins later always gets a snapshot first: the
+ * founding configuration is in no entry, and a joiner that replayed the log from nothing would
+ * arrive at another one.
+ */
+export function founding(id: number): Restored {
+  return {
+    hardState: { term: 1, vote: NOBODY, commit: 1 },
+    snapshot: { index: 1, term: 1 },
+    entries: [],
+    applied: 1,
+    configuration: { voters: [id], learners: [] },
+  };
+}
 
 /** Stops where the parts do not fit together: a damaged log must not vote (etcd #16220). */
 export function assertRestored(restored: Restored): void {
