@@ -54,18 +54,42 @@ async function probeKernel(): Promise<string> {
   return `${links.length} links, ${routes.length} routes`;
 }
 
-/** Certificates and TLS: a CA that signs, and a chain that is believed. */
+/** Certificates and TLS: a node that is let in by another of its cluster, over loopback. */
 async function probeTransport(): Promise<string> {
-  const { createCa, createCsr, createKey, issueCertificate, judgeCertificate } = await import(
-    "../transport/pki.ts"
-  );
   const { systemClock } = await import("../base/clock.ts");
+  const { silentLogger } = await import("../base/log.ts");
+  const pki = await import("../transport/pki.ts");
+  const { listen } = await import("../transport/listener.ts");
+  const { dial } = await import("../transport/dialer.ts");
   const clock = systemClock();
-  const ca = await createCa("self-test", clock);
-  const csr = await createCsr(await createKey());
-  const wanted = { clusterId: "self-test", nodeId: "n-1", role: "server" } as const;
-  const certificate = await issueCertificate(ca, csr, wanted, clock);
-  return `${judgeCertificate(certificate, ca.certPem, clock.wallMs()).nodeId} has a certificate`;
+  const clusterId = "self-test";
+  const ca = await pki.createCa(clusterId, clock);
+  const key = await pki.createKey();
+  const wanted = { clusterId, nodeId: "n-1", role: "server" } as const;
+  const cert = await pki.issueCertificate(ca, await pki.createCsr(key), wanted, clock);
+  const ours = {
+    clock,
+    credentials: { key, cert, caBundle: ca.certPem },
+    admit: () => ({ ok: true } as const),
+  };
+  const hello = {
+    ...wanted,
+    wants: "peer" as const,
+    protocol: { min: 1, max: 1 },
+    version: "self-test",
+    epoch: { n: 1, random: "0" },
+    incarnation: { counter: 1, startId: "self-test" },
+  };
+  await using listener = await listen({
+    ...ours,
+    host: "127.0.0.1",
+    port: 0,
+    log: silentLogger,
+    hello: () => hello,
+    onPeer() {},
+  });
+  await using channel = (await dial(`127.0.0.1:${listener.port}`, { ...ours, hello })).channel;
+  return `mutual TLS over loopback, ${channel.isClosed ? "lost" : "let in"}`;
 }
 
 export const PROBES: readonly Probe[] = [
