@@ -67,8 +67,8 @@ t.test("every folder of src has a layer", async (t) => {
   t.same([...folders].filter((folder) => LAYER[folder] === undefined), []);
 });
 
-t.test("layers 0 to 2 import nothing from outside", async (t) => {
-  const pure = sources("src/{base,ip,raft,lease,plan,roles,backend}/**/*.ts");
+t.test("layers 0 to 2, and the netlink codecs, import nothing from outside", async (t) => {
+  const pure = sources("src/{base,ip,raft,lease,plan,roles,backend,kernel/netlink}/**/*.ts");
   const wrong = pure.flatMap((source) =>
     source.imports.filter((name) => !name.startsWith(".")).map((name) => `${source.path}: ${name}`)
   );

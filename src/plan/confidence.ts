@@ -40,7 +40,15 @@ export function modeOf(confidence: Confidence): Mode {
   return sameHistory && revision >= programmed.revision ? "full" : "add-only";
 }
 
-/** What to record as programmed after a pass that was `full` and left nothing behind. */
-export function positionAfter(confidence: Confidence): Position {
-  return { epoch: confidence.epoch, revision: confidence.revision };
+/**
+ * What to record as programmed after a pass; `undefined` leaves the record as it is. Within one
+ * history it only grows, also by passes that only add, so that nothing older may remove what they
+ * made; another history is recorded by a full pass only.
+ */
+export function positionAfter(confidence: Confidence): Position | undefined {
+  const { epoch, revision, programmed } = confidence;
+  if (modeOf(confidence) === "full") return { epoch, revision };
+  const grows = programmed !== undefined && programmed.epoch.n === epoch.n &&
+    programmed.epoch.id === epoch.id && revision > programmed.revision;
+  return grows ? { epoch, revision } : undefined;
 }

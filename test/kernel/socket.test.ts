@@ -1,11 +1,10 @@
-import { spawn, spawnSync } from "node:child_process";
-import process from "node:process";
+import { spawnSync } from "node:child_process";
 import t from "tap";
 import { openLibc } from "../../src/kernel/libc.ts";
 import { RTMGRP } from "../../src/kernel/netlink/constants.ts";
 import { type Event, EventSocket } from "../../src/kernel/socket.ts";
+import { startChild } from "../support/child.ts";
 import { cannotUnshare, inNamespace, ip } from "../support/namespace.ts";
-import { root } from "../support/root.ts";
 
 t.test("events that were lost are reported as lost", { skip: cannotUnshare }, async (t) => {
   inNamespace(t);
@@ -36,32 +35,27 @@ t.test("events that were lost are reported as lost", { skip: cannotUnshare }, as
 const EXIT_MS_MAX = 1_000;
 
 const script = `
-  import { LinuxKernel } from "${root}src/kernel/linux-kernel.ts";
+  import process from "node:process";
+  import { LinuxKernel } from "$root/src/kernel/linux-kernel.ts";
   const kernel = await LinuxKernel.open();
   kernel.watch(() => {});
   await new Promise((resolve) => setTimeout(resolve, 50));
+  console.log("end");
 `;
 
 for (
   const [name, ending, status] of [
-    ["is disposed of", "console.log('end'); await kernel[Symbol.asyncDispose]();", 0],
-    ["is in use at process.exit", "console.log('end'); process.exit(3);", 3],
-    ["is in use when the program throws", "console.log('end'); throw new Error('boom');", 1],
+    ["is disposed of", "await kernel[Symbol.asyncDispose]();", 0],
+    ["is in use at process.exit", "process.exit(3);", 3],
+    ["is in use when the program throws", "throw new Error('boom');", 1],
   ] as const
 ) {
   t.test(`a process ends at once although a kernel ${name}`, async (t) => {
-    const flags = "Deno" in globalThis
-      ? ["run", "-A", "--no-check", "--ext=ts", "-"]
-      : ["--input-type=module", "-"];
-    const child = spawn(process.execPath, flags, { cwd: root, stdio: ["pipe", "pipe", "ignore"] });
-    let endedAtMs = NaN;
-    child.stdout!.on("data", () => (endedAtMs = performance.now()));
-    const imported = ending.includes("process.exit") ? 'import process from "node:process";' : "";
-    child.stdin!.end(imported + script + ending);
-    const code = await new Promise((resolve) => child.on("close", resolve));
-    t.equal(code, status);
-    const tookMs = performance.now() - endedAtMs;
+    const child = startChild(t, script + ending);
+    await child.spoke;
+    const spokeAtMs = performance.now();
+    t.equal(await child.closed, status);
+    const tookMs = performance.now() - spokeAtMs;
     t.ok(tookMs < EXIT_MS_MAX, `it took ${tookMs.toFixed(0)} ms`);
-    if (process.env["DENIM_TIMES"]) console.error(`${name}: ${tookMs.toFixed(0)} ms`);
   });
 }

@@ -1,5 +1,5 @@
 import t from "tap";
-import { type Confidence, modeOf } from "../../src/plan/confidence.ts";
+import { type Confidence, modeOf, positionAfter } from "../../src/plan/confidence.ts";
 
 const epoch = { n: 3, id: "a1" };
 
@@ -28,4 +28,17 @@ t.test("a later epoch counts from anew, an earlier or an unknown one does not", 
   t.equal(modeOf({ ...sure, epoch: { n: 4, id: "b2" }, revision: 1 }), "full");
   t.equal(modeOf({ ...sure, epoch: { n: 2, id: "b2" }, revision: 500 }), "add-only");
   t.equal(modeOf({ ...sure, epoch: { n: 3, id: "b2" }, revision: 500 }), "add-only");
+});
+
+t.test("the record grows within a history, and changes history by a full pass only", async (t) => {
+  const later = { n: 4, id: "b2" };
+  t.same(positionAfter({ ...sure, revision: 120 }), { epoch, revision: 120 });
+  t.same(positionAfter({ ...sure, revision: 120, confirmedByLeader: false }), {
+    epoch,
+    revision: 120,
+  });
+  t.equal(positionAfter({ ...sure, revision: 80 }), undefined);
+  t.same(positionAfter({ ...sure, epoch: later, revision: 1 }), { epoch: later, revision: 1 });
+  t.equal(positionAfter({ ...sure, epoch: later, revision: 1, hold: true }), undefined);
+  t.equal(positionAfter({ ...sure, programmed: undefined, confirmedByLeader: false }), undefined);
 });

@@ -1,0 +1,227 @@
+import type { Backend } from "../backend/backend.ts";
+import { type DroppedPeer, type RawScene, readScene } from "../backend/scene.ts";
+import type { Cancel, Clock } from "../base/clock.ts";
+import { asDenimError, type DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { formatPrefix, type Prefix } from "../ip/prefix.ts";
+import {
+  type Confidence,
+  type Mode,
+  modeOf,
+  type Position,
+  positionAfter,
+} from "../plan/confidence.ts";
+import { diff, type Item } from "../plan/diff.ts";
+import type { Change, Kernel, Outcome, Wanted } from "../plan/kernel.ts";
+import { formatChange } from "../plan/text.ts";
+import { Retries } from "./retries.ts";
+
+/** What is known right now; one pass works with one of these. */
+export interface Situation extends RawScene {
+  readonly backend: Backend;
+  /**
+   * Every network that this data directory ever programmed, the current ones included. The caller
+   * has them on disk already: a route that is not remembered could never be removed.
+   */
+  readonly networks: readonly Prefix[];
+  readonly confidence: Confidence;
+  /** Subnets that were claimed in this epoch; see {@link diff}. */
+  readonly claimed?: readonly Prefix[];
+}
+
+/** What one pass found and did. */
+export interface Pass {
+  readonly mode: Mode;
+  readonly wanted: readonly Wanted[];
+  /** How every destination stood before the changes. */
+  readonly items: readonly Item[];
+  readonly conflicts: readonly Item[];
+  readonly changes: readonly Change[];
+  /** One for each change. What waits for its next try carries its last error. */
+  readonly outcomes: readonly Outcome[];
+  readonly dropped: readonly DroppedPeer[];
+  /** To be recorded as programmed; absent when the record should stay as it is. */
+  readonly programmed?: Position;
+  readonly passMs: number;
+  /** Wall clock, milliseconds, at the end. */
+  readonly at: number;
+}
+
+export interface ReconcilerOptions {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** `undefined`: nothing is known yet, so nothing is done. */
+  readonly situation: () => Situation | undefined;
+  /**
+   * Every peer has been tried once when this is called: what one peer cannot have must not keep
+   * this node from being ready.
+   */
+  readonly onPass: (pass: Pass) => void;
+  /** The pass itself could not be made; it is tried again. Nothing was changed. */
+  readonly onFailure?: (error: DenimError) => void;
+}
+
+/** The safety net under the kernel's events. */
+const PERIOD_MS = 30_000;
+
+/** Events come in bursts; the first starts a pass, the rest share the next one. */
+const GAP_MS = 100;
+
+/** A pass may use a tenth of one core, however large the tables and however busy the kernel. */
+const REST_PER_PASS = 9;
+
+/** The key of a pass as a whole among the things that can fail. */
+const WHOLE_PASS = "pass";
+
+/**
+ * Keeps the kernel at what the backend wants: looks at the whole, makes the difference, looks
+ * again. It works on levels and never on events, so a lost one costs time and no correctness.
+ * Stopping it removes nothing: the data plane outlives the daemon.
+ */
+export class Reconciler implements AsyncDisposable {
+  readonly #options: ReconcilerOptions;
+  readonly #retries = new Retries();
+  #unwatch: (() => void) | undefined;
+  #wake: { readonly atMs: number; readonly cancel: Cancel } | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #restUntilMs = -Infinity;
+  #stopped = false;
+  #reported = new Map<string, string>();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#unwatch = this.#options.kernel.watch(() => {
+      this.#retries.hurry();
+      this.trigger();
+    });
+    this.trigger();
+  }
+
+  /** Something may have changed: look soon. Cheap, and may be called at any rate. */
+  trigger(): void {
+    if (this.#running !== undefined) this.#again = true;
+    else this.#wakeAt(this.#restUntilMs);
+  }
+
+  /** Waits for a running pass. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    this.#unwatch?.();
+    this.#wake?.cancel();
+    await this.#running;
+  }
+
+  #wakeAt(atMs: number): void {
+    if (this.#stopped || (this.#wake !== undefined && this.#wake.atMs <= atMs)) return;
+    this.#wake?.cancel();
+    const { clock } = this.#options;
+    const cancel = clock.after(Math.max(0, atMs - clock.monotonicMs()), () => {
+      this.#wake = undefined;
+      this.#running = this.#turn();
+    });
+    this.#wake = { atMs, cancel };
+  }
+
+  /** One pass, and the date of the next. */
+  async #turn(): Promise<void> {
+    const { clock, onPass, onFailure } = this.#options;
+    const startedMs = clock.monotonicMs();
+    try {
+      const pass = await this.#pass(startedMs);
+      if (pass !== undefined) onPass(pass);
+    } catch (caught) {
+      const error = asDenimError(caught);
+      const text = error.why === undefined ? error.message : `${error.message}: ${error.why}`;
+      const isNews = this.#retries.failed(WHOLE_PASS, text, clock.monotonicMs());
+      if (isNews) this.#options.log.error("Cannot look after the kernel", { error: text });
+      onFailure?.(error);
+    }
+    const endedMs = clock.monotonicMs();
+    this.#restUntilMs = endedMs + Math.max(GAP_MS, (endedMs - startedMs) * REST_PER_PASS);
+    this.#running = undefined;
+    const dueMs = Math.min(this.#retries.nextDueMs() ?? Infinity, endedMs + PERIOD_MS);
+    this.#wakeAt(this.#again ? this.#restUntilMs : Math.max(dueMs, this.#restUntilMs));
+    this.#again = false;
+  }
+
+  async #pass(startedMs: number): Promise<Pass | undefined> {
+    const { kernel, clock, situation } = this.#options;
+    const now = situation();
+    if (now === undefined) {
+      this.#retries.keepOnly(new Set());
+      return undefined;
+    }
+    const { scene, dropped } = readScene(now.backend, now);
+    const wanted = await now.backend.plan(scene);
+    const state = await kernel.read();
+    const mode = modeOf(now.confidence);
+    const { claimed = [], networks } = now;
+    const { items, changes } = diff(wanted, state.routes, { networks, mode, claimed });
+    const outcomes = await this.#apply(changes);
+    const programmed = positionAfter(now.confidence);
+    const pass: Pass = {
+      mode,
+      wanted,
+      items,
+      conflicts: items.filter((item) => item.state === "conflict"),
+      changes,
+      outcomes,
+      dropped,
+      ...(programmed === undefined ? {} : { programmed }),
+      passMs: clock.monotonicMs() - startedMs,
+      at: clock.wallMs(),
+    };
+    this.#report(pass);
+    return pass;
+  }
+
+  /** Tries what may be tried; the rest keeps its last error. */
+  async #apply(changes: readonly Change[]): Promise<readonly Outcome[]> {
+    const { kernel, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const waiting = (change: Change) => this.#retries.waiting(keyOf(change), nowMs);
+    const held = changes.flatMap((change): Outcome[] => {
+      const error = waiting(change);
+      return error === undefined ? [] : [{ change, error }];
+    });
+    const tried = await kernel.apply(changes.filter((change) => waiting(change) === undefined));
+    const failing = new Set(held.map((outcome) => keyOf(outcome.change)));
+    for (const { change, error } of tried) {
+      if (error === undefined) continue;
+      failing.add(keyOf(change));
+      this.#retries.failed(keyOf(change), error, nowMs);
+    }
+    this.#retries.keepOnly(failing);
+    return [...tried, ...held];
+  }
+
+  /** Says what is new, and each trouble once for as long as it lasts. */
+  #report(pass: Pass): void {
+    const { log } = this.#options;
+    const troubles = new Map<string, string>();
+    for (const { change, error } of pass.outcomes) {
+      if (error !== undefined) troubles.set(`Cannot ${keyOf(change)}`, error);
+      else log.debug(keyOf(change));
+    }
+    for (const { destination, why } of pass.conflicts) {
+      troubles.set(`Cannot route ${formatPrefix(destination)}`, why ?? "");
+    }
+    for (const { node, why } of pass.dropped) troubles.set(`Cannot use the record of ${node}`, why);
+    for (const [message, error] of troubles) {
+      if (this.#reported.get(message) !== error) log.warn(message, { error });
+    }
+    this.#reported = troubles;
+    const count = pass.outcomes.filter((outcome) => outcome.error === undefined).length;
+    if (count > 0) log.info("Routes changed", { count, mode: pass.mode });
+  }
+}
+
+/** The same change has the same text in every pass. */
+function keyOf(change: Change): string {
+  return formatChange(change).join("; ");
+}

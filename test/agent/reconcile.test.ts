@@ -1,0 +1,242 @@
+import t, { type Test } from "tap";
+import { hostGw } from "../../plugins/host-gw/mod.ts";
+import { type Pass, Reconciler, type Situation } from "../../src/agent/reconcile.ts";
+import type { Host, Peer } from "../../src/backend/backend.ts";
+import type { DenimError } from "../../src/base/errors.ts";
+import { parseAddress } from "../../src/ip/address.ts";
+import { formatPrefix, parsePrefix } from "../../src/ip/prefix.ts";
+import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import { formatWanted } from "../../src/plan/text.ts";
+import { FakeClock } from "../support/clock.ts";
+import { RecordingLogger } from "../support/log.ts";
+import { route } from "../support/routes.ts";
+
+const host: Host = {
+  link: { name: "eth0", index: 2, mtu: 1500 },
+  address: parseAddress("10.0.0.1"),
+  addressLength: 24,
+  publicIp: parseAddress("10.0.0.1"),
+  secret: new Uint8Array(32),
+};
+
+/** Node `n` has 10.42.n.0/24 and 10.0.0.n, if nothing else is said. */
+function peer(n: number, publicIp = `10.0.0.${n}`): Peer<null> {
+  const subnets = [parsePrefix(`10.42.${n}.0/24`)];
+  return { node: `node-${n}`, publicIp: parseAddress(publicIp), subnets, data: null };
+}
+
+const epoch = { n: 1, id: "a1" };
+
+const sure: Situation = {
+  backend: hostGw,
+  host,
+  config: null,
+  own: peer(1),
+  peers: [peer(2), peer(3)],
+  networks: [parsePrefix("10.42.0.0/16")],
+  confidence: { confirmedByLeader: true, hold: false, epoch, revision: 10, programmed: undefined },
+};
+
+function unsure(situation: Situation): Situation {
+  return { ...situation, confidence: { ...situation.confidence, confirmedByLeader: false } };
+}
+
+function machine(): MemoryKernel {
+  const kernel = new MemoryKernel();
+  kernel.addLink("eth0", { addresses: [{ address: parseAddress("10.0.0.1"), length: 24 }] });
+  return kernel;
+}
+
+/** A node that reconciles, and a test that plays cluster and machine. */
+class Node {
+  readonly clock = new FakeClock();
+  readonly log = new RecordingLogger();
+  readonly passes: Pass[] = [];
+  readonly failures: DenimError[] = [];
+  readonly kernel: MemoryKernel;
+  readonly reconciler: Reconciler;
+  situation: Situation | undefined;
+
+  constructor(t: Test, situation: Situation | undefined, kernel = machine()) {
+    this.situation = situation;
+    this.kernel = kernel;
+    this.reconciler = new Reconciler({
+      kernel,
+      clock: this.clock,
+      log: this.log,
+      situation: () => this.situation,
+      onPass: (pass) => this.passes.push(pass),
+      onFailure: (error) => this.failures.push(error),
+    });
+    t.teardown(() => this.reconciler[Symbol.asyncDispose]());
+    this.reconciler.start();
+  }
+
+  async tell(situation: Situation): Promise<void> {
+    this.situation = situation;
+    this.reconciler.trigger();
+    await this.clock.advance(200);
+  }
+
+  /** Our routes, as `ip` names them. */
+  get routes(): string[] {
+    return this.kernel.routes.filter((found) => found.protocol === 68)
+      .map((found) => formatWanted({ kind: "route", ...found })).sort();
+  }
+}
+
+const TWO = ["10.42.2.0/24 via 10.0.0.2 dev eth0", "10.42.3.0/24 via 10.0.0.3 dev eth0"];
+
+t.test("peers' routes are made, followed and taken away", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(200);
+  t.same(node.routes, TWO);
+  await node.tell({ ...sure, peers: [peer(2, "10.0.0.22")] });
+  t.same(node.routes, ["10.42.2.0/24 via 10.0.0.22 dev eth0"]);
+  t.same(node.passes[0]?.programmed, { epoch, revision: 10 });
+});
+
+t.test("nothing known is not no routes", async (t) => {
+  const kernel = machine();
+  await kernel.apply([{ kind: "add", item: route("10.42.2.0/24", "10.0.0.2") }]);
+  const node = new Node(t, undefined, kernel);
+  await node.clock.advance(120_000);
+  t.same([node.routes, node.passes.length], [["10.42.2.0/24 via 10.0.0.2 dev eth0"], 0]);
+});
+
+t.test("an unconfirmed state adds, and only a confirmed one removes", async (t) => {
+  const kernel = machine();
+  await kernel.apply([{ kind: "add", item: route("10.42.9.0/24", "10.0.0.9") }]);
+  const node = new Node(t, unsure(sure), kernel);
+  await node.clock.advance(200);
+  t.same(node.routes, [...TWO, "10.42.9.0/24 via 10.0.0.9 dev eth0"]);
+  t.equal(node.passes[0]?.programmed, undefined);
+  await node.tell(unsure({ ...sure, peers: [] }));
+  t.equal(node.routes.length, 3);
+  await node.tell(sure);
+  t.same(node.routes, TWO);
+});
+
+t.test("what others break is repaired at once", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(1_000);
+  node.kernel.dropRoute(parsePrefix("10.42.2.0/24"));
+  await node.clock.advance(10);
+  t.same(node.routes, TWO);
+});
+
+t.test("routes that went with their link come back with it", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(1_000);
+  node.kernel.setLink("eth0", "down");
+  await node.clock.advance(1_000);
+  t.same(node.routes, []);
+  t.match(node.passes.at(-1)?.outcomes[0]?.error ?? "", /ENETDOWN/);
+  node.kernel.setLink("eth0", "up");
+  await node.clock.advance(200);
+  t.same(node.routes, TWO);
+});
+
+t.test("without any event the slow pass finds it", async (t) => {
+  const kernel = machine();
+  kernel.watch = () => () => {};
+  const node = new Node(t, sure, kernel);
+  await node.clock.advance(1_000);
+  kernel.dropRoute(parsePrefix("10.42.2.0/24"));
+  await node.clock.advance(1_000);
+  t.equal(node.routes.length, 1);
+  await node.clock.advance(30_000);
+  t.same(node.routes, TWO);
+});
+
+t.test("a burst of triggers is two passes, and never two at once", async (t) => {
+  const node = new Node(t, sure);
+  let running = 0;
+  let most = 0;
+  const read = node.kernel.read.bind(node.kernel);
+  node.kernel.read = async () => {
+    most = Math.max(most, ++running);
+    node.reconciler.trigger();
+    const state = await read();
+    running--;
+    return state;
+  };
+  for (let i = 0; i < 50; i++) node.reconciler.trigger();
+  await node.clock.advance(100);
+  t.equal(node.passes.length, 2);
+  t.equal(most, 1);
+});
+
+t.test("one unreachable peer blocks nobody, and is tried again ever more slowly", async (t) => {
+  const node = new Node(t, { ...sure, peers: [peer(2, "192.0.2.2"), peer(3)] });
+  await node.clock.advance(1);
+  t.same(node.routes, ["10.42.3.0/24 via 10.0.0.3 dev eth0"]);
+  const failed = () =>
+    node.passes.at(-1)?.outcomes.filter((outcome) => outcome.error !== undefined).length;
+  t.equal(failed(), 1);
+  let tries = 0;
+  const apply = node.kernel.apply.bind(node.kernel);
+  node.kernel.apply = (changes) => {
+    tries += changes.length;
+    return apply(changes);
+  };
+  await node.clock.advance(16_000);
+  t.equal(tries, 4);
+  // A pass for another reason still shows the trouble, and does not try.
+  node.reconciler.trigger();
+  await node.clock.advance(200);
+  t.same([tries, failed()], [4, 1]);
+  t.equal(node.log.lines.filter((line) => line.startsWith("warn")).length, 1);
+  node.kernel.addLink("eth1");
+  await node.clock.advance(200);
+  t.equal(tries, 5);
+});
+
+t.test("another's route in the way is reported once, and yields when it goes", async (t) => {
+  const kernel = machine();
+  kernel.putRoute(route("10.42.2.0/24", "10.0.0.99"), { protocol: 4 });
+  const node = new Node(t, sure, kernel);
+  await node.clock.advance(100_000);
+  t.same(node.routes, ["10.42.3.0/24 via 10.0.0.3 dev eth0"]);
+  t.same(
+    node.passes.at(-1)?.conflicts.map((item) => formatPrefix(item.destination)),
+    ["10.42.2.0/24"],
+  );
+  t.equal(node.log.lines.filter((line) => line.includes("10.42.2.0/24")).length, 1);
+  kernel.dropRoute(parsePrefix("10.42.2.0/24"));
+  await node.clock.advance(200);
+  t.same(node.routes, TWO);
+});
+
+t.test("a plan or a kernel that fails changes nothing, and is tried again", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(1_000);
+  const read = node.kernel.read.bind(node.kernel);
+  node.kernel.read = () => Promise.reject(new Error("no memory"));
+  await node.tell({ ...sure, peers: [] });
+  t.same([node.routes, node.failures.length], [TWO, 1]);
+  node.kernel.read = read;
+  await node.clock.advance(1_000);
+  t.same(node.routes, []);
+});
+
+t.test("when nothing is known any more, old failures wake nobody", async (t) => {
+  const node = new Node(t, { ...sure, peers: [peer(2, "192.0.2.2")] });
+  await node.clock.advance(1);
+  let looks = 0;
+  Object.defineProperty(node, "situation", { get: () => void looks++ });
+  node.kernel.addLink("eth1");
+  await node.clock.advance(20_000);
+  t.equal(looks, 1);
+});
+
+t.test("stopping removes nothing, and nothing runs after it", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(200);
+  const before = node.passes.length;
+  await node.reconciler[Symbol.asyncDispose]();
+  node.kernel.dropRoute(parsePrefix("10.42.2.0/24"));
+  node.reconciler.trigger();
+  await node.clock.advance(100_000);
+  t.same([node.routes, node.passes.length], [["10.42.3.0/24 via 10.0.0.3 dev eth0"], before]);
+});
