@@ -49,6 +49,7 @@ export const ERRORS = {
   TIMEOUT: { status: 504, exit: 8 },
   CANCELLED: { status: 499, exit: 130 },
   COMPACTED: { status: 410, exit: 1 },
+  CHECKS_FAILED: { status: 500, exit: 9 },
   // This host.
   STORE_LOCKED: { status: 500, exit: 7 },
   STORE_DAMAGED: { status: 500, exit: 1 },

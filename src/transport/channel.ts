@@ -175,7 +175,13 @@ export class Channel implements AsyncDisposable {
     options.signal?.addEventListener("abort", onAbort, { once: true });
     if (options.signal?.aborted) reader.stop();
     else if (this.isClosed) reader.end(this.#lost(undefined));
-    else if (!this.#offer({ t: "open", id, kind, body })) reader.end(this.#overloaded(kind));
+    else {
+      try {
+        if (!this.#offer({ t: "open", id, kind, body })) reader.end(this.#overloaded(kind));
+      } catch (error) {
+        reader.end(asDenimError(error));
+      }
+    }
     return reader;
   }
 

@@ -10,6 +10,7 @@ export interface RequestContext {
 /** Answers a request; what it throws reaches the asker as a `DenimError`. */
 export type RequestHandler = (body: unknown, context: RequestContext) => unknown;
 
+/** What it throws ends the connection. */
 export type NoticeHandler = (body: unknown, channel: Channel) => void;
 
 /** Yields items until it returns, throws, or `sink.signal` is aborted. */

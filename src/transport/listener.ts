@@ -1,4 +1,4 @@
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { asDenimError, DenimError } from "../base/errors.ts";
@@ -55,12 +55,14 @@ export interface ListenerOptions {
 const CONNECTIONS_MAX = 8_192;
 const JOINERS_MAX = 64;
 const WAIT_MS = 10_000;
+const CLOSE_MS = 1_500;
 
 /** The server side of the cluster's port. */
 export class Listener implements AsyncDisposable {
   readonly #server: Server;
   readonly #options: ListenerOptions;
   readonly #wires = new Set<Wire>();
+  readonly #sockets = new Set<Socket>();
   #caBundle: string;
   #joiners = 0;
 
@@ -68,6 +70,10 @@ export class Listener implements AsyncDisposable {
     this.#server = server;
     this.#options = options;
     this.#caBundle = options.credentials.caBundle;
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
   }
 
   get port(): number {
@@ -86,12 +92,18 @@ export class Listener implements AsyncDisposable {
       why: "the node is stopping",
     });
     for (const wire of this.#wires) wire.farewell(reason, this.#options.clock);
+    // Whoever is still in the middle of a TLS handshake would hold the port open.
+    const cancel = this.#options.clock.after(CLOSE_MS, () => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
     await closed;
+    cancel();
   }
 
   /** One connection after its TLS handshake. */
   async accept(socket: TLSSocket): Promise<void> {
-    const address = socket.remoteAddress ?? "an unknown address";
+    // On a socket for both families IPv4 comes in as `::ffff:192.0.2.1`.
+    const address = (socket.remoteAddress ?? "an unknown address").replace(/^::ffff:(?=\d)/, "");
     socket.setNoDelay(true);
     const wire = new Wire(socket, FRAME_BYTES_STRANGER);
     this.#wires.add(wire);

@@ -61,7 +61,7 @@ export class ChannelSink implements Sink {
       return this.#outlet.offer(item);
     } catch (error) {
       this.finish(error);
-      return true;
+      return false;
     }
   }
 }

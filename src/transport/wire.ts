@@ -85,8 +85,9 @@ export class Wire {
     return new Promise((resolve) => this.#waiting.push({ bytes, resolve }));
   }
 
-  /** Ends at once. The first reason given is the one reported. */
+  /** Ends at once, unless a farewell is under way. The first reason given is the one reported. */
   destroy(reason: DenimError): void {
+    if (this.#ending) return;
     this.#reason ??= reason;
     this.#socket.destroy();
   }

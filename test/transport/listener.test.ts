@@ -3,6 +3,7 @@ import { connect as connectTcp } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import t from "tap";
 import { systemClock } from "../../src/base/clock.ts";
+import { type Fields, silentLogger } from "../../src/base/log.ts";
 import { Channel } from "../../src/transport/channel.ts";
 import { secureOptions } from "../../src/transport/credentials.ts";
 import { connect } from "../../src/transport/dialer.ts";
@@ -198,6 +199,35 @@ t.test("a taken port, and an address that this host does not have, are named", a
   const port = await openPort(t, cluster);
   await t.rejects(openPort(t, cluster, { port: port.listener.port }), { code: "PORT_IN_USE" });
   await t.rejects(openPort(t, cluster, { host: "192.0.2.1" }), { code: "CONFIG_INVALID" });
+});
+
+t.test("a listener ends although somebody never finishes the TLS handshake", async (t) => {
+  const port = await openPort(t, cluster);
+  const idle = connectTcp(port.listener.port, "127.0.0.1");
+  idle.on("error", () => {});
+  t.teardown(() => idle.destroy());
+  await new Promise((resolve) => idle.once("connect", resolve));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const started = performance.now();
+  await port.listener[Symbol.asyncDispose]();
+  t.ok(performance.now() - started < 8_000);
+});
+
+t.test("both sides know what the dialer's judge said", async (t) => {
+  const refusals: string[] = [];
+  const log = {
+    ...silentLogger,
+    warn: (_: string, fields?: Fields) => {
+      refusals.push(String(fields?.["code"]));
+    },
+  };
+  const port = await openPort(t, cluster, { log });
+  const dialing = dialAs(t, cluster, "n-2", port.address, {
+    admit: () => ({ code: "EPOCH_MISMATCH", message: "another history" }),
+  });
+  await t.rejects(dialing, { code: "EPOCH_MISMATCH" });
+  await until(() => refusals.length === 1, "the listener heard it");
+  t.same(refusals, ["EPOCH_MISMATCH"]);
 });
 
 t.test("a listener that ends closes its peers", async (t) => {

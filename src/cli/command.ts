@@ -1,0 +1,11 @@
+import type { Command } from "commander";
+import type { Io } from "./output.ts";
+
+/** What each command file gets. It adds itself to the program and loads the rest when it runs. */
+export interface CommandContext {
+  readonly io: Io;
+  /** Denim's version. */
+  readonly version: string;
+}
+
+export type Register = (program: Command, context: CommandContext) => void;

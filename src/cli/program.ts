@@ -1,0 +1,66 @@
+import { Command, CommanderError } from "commander";
+import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
+import type { CommandContext, Register } from "./command.ts";
+import { renderError, renderErrorJson } from "./output.ts";
+import { registerSelfTest } from "./self-test.ts";
+import { registerVersion } from "./version.ts";
+
+/** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
+const COMMANDS: readonly Register[] = [registerVersion, registerSelfTest];
+
+/** Runs one command line and resolves with the exit status. */
+export async function run(
+  parameters: readonly string[],
+  context: CommandContext,
+): Promise<number> {
+  const { io } = context;
+  try {
+    await createProgram(context).parseAsync(parameters, { from: "user" });
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    const error = thrown instanceof CommanderError ? usage(thrown) : asDenimError(thrown);
+    io.err(wantsJson(parameters, io.env) ? renderErrorJson(error) : renderError(error));
+    if (error.code === "INTERNAL" && error.cause instanceof Error && io.env["DENIM_DEBUG"]) {
+      io.err(`${error.cause.stack}\n`);
+    }
+    return ERRORS[error.code].exit;
+  }
+}
+
+export function createProgram(context: CommandContext): Command {
+  const { io } = context;
+  const program = new Command("denim")
+    .description("A flat container network from a single binary, with no etcd.")
+    .version(context.version, "-V, --version")
+    .helpCommand("help [COMMAND]", "show what a command does")
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: io.out,
+      writeErr: io.err,
+      // Said by `run`, in the form that all errors have.
+      outputError: () => {},
+    });
+  for (const register of COMMANDS) register(program, context);
+  return program;
+}
+
+function wantsJson(
+  parameters: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): boolean {
+  return parameters.includes("--json") || env["DENIM_OUTPUT"] === "json";
+}
+
+/** commander's words, as an error of ours. */
+function usage(error: CommanderError): DenimError {
+  const [message, hint] = error.message.replace(/^error: /, "").split("\n");
+  if (error.code === "commander.help") {
+    return new DenimError("USAGE", "A command is missing", { fix: "denim --help" });
+  }
+  return new DenimError("USAGE", `${message![0]!.toUpperCase()}${message!.slice(1)}`, {
+    ...(hint === undefined ? {} : { why: hint.replace(/^\((.*)\)$/, "$1") }),
+    fix: "denim --help shows what can be typed",
+  });
+}

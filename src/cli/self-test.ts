@@ -1,0 +1,62 @@
+import { isAbsolute, resolve } from "node:path";
+import type { Command } from "commander";
+import { asDenimError, DenimError, type ErrorJson } from "../base/errors.ts";
+import type { CommandContext } from "./command.ts";
+import { renderJson, renderTable } from "./output.ts";
+
+/** One part of the program that a single binary can break; says in a few words what it found. */
+export interface Probe {
+  readonly name: string;
+  readonly run: () => Promise<string>;
+}
+
+export interface ProbeResult {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found?: string;
+  readonly error?: ErrorJson;
+}
+
+/** Runs all of them, also after one has failed. */
+export async function runProbes(probes: readonly Probe[]): Promise<ProbeResult[]> {
+  const results: ProbeResult[] = [];
+  for (const { name, run } of probes) {
+    try {
+      results.push({ name, ok: true, found: await run() });
+    } catch (error) {
+      results.push({ name, ok: false, error: asDenimError(error).toJSON() });
+    }
+  }
+  return results;
+}
+
+/** For packagers and bug reports; hidden, because it says nothing about a cluster. */
+export function registerSelfTest(program: Command, { io }: CommandContext): void {
+  program.command("self-test", { hidden: true })
+    .description("check that the parts of this program work on this host")
+    .option("--foreign <file>", "load this TypeScript module as a foreign backend is loaded")
+    .option("--json", "as JSON")
+    .action(async ({ foreign, json }: { foreign?: string; json?: true }) => {
+      const { foreignProbe, PROBES } = await import("./probes.ts");
+      const file = foreign === undefined || isAbsolute(foreign) ? foreign : resolve(foreign);
+      const results = await runProbes(file ? [...PROBES, foreignProbe(file)] : PROBES);
+      const ok = results.every((result) => result.ok);
+      io.out(json ? renderJson({ ok, probes: results }) : renderResults(results, io.widthMax));
+      if (ok) return;
+      throw new DenimError("CHECKS_FAILED", "A part of this program does not work on this host", {
+        fix: "send the output of `denim self-test --json` with a bug report",
+      });
+    });
+}
+
+function renderResults(results: readonly ProbeResult[], widthMax: number | undefined): string {
+  return renderTable<ProbeResult>(
+    [
+      { title: "PART", text: ({ name }) => name },
+      { title: "RESULT", text: ({ ok }) => (ok ? "ok" : "FAILED") },
+      { title: "FOUND", text: ({ found, error }) => found ?? error?.message, shrinks: true },
+    ],
+    results,
+    widthMax,
+  );
+}
