@@ -2,11 +2,26 @@ import { Command, CommanderError } from "commander";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
 import type { CommandContext, Register } from "./command.ts";
 import { renderError, renderErrorJson } from "./output.ts";
+import { registerEvent } from "./event.ts";
+import { registerInit } from "./init.ts";
+import { registerJoin } from "./join.ts";
+import { registerLease } from "./lease.ts";
+import { registerLeave } from "./leave.ts";
+import { registerNetwork } from "./network.ts";
+import { registerNode } from "./node.ts";
+import { registerRoute } from "./route.ts";
+import { registerRun } from "./run.ts";
 import { registerSelfTest } from "./self-test.ts";
+import { registerStatus } from "./status.ts";
+import { registerToken } from "./token.ts";
 import { registerVersion } from "./version.ts";
 
 /** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
-const COMMANDS: readonly Register[] = [registerVersion, registerSelfTest];
+const COMMANDS: readonly Register[] = [
+  ...[registerInit, registerJoin, registerRun, registerLeave],
+  ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
+  ...[registerEvent, registerToken, registerVersion, registerSelfTest],
+];
 
 /** Runs one command line and resolves with the exit status. */
 export async function run(
