@@ -31,8 +31,9 @@ export interface Ready {
   /** Present where it changed. */
   readonly hardState?: HardState;
   /**
-   * Entries, the term or the vote must be on disk before step 2. Where false, a new commit index
-   * may wait for the next write; a snapshot is always written before it is acknowledged.
+   * Entries, the term or the vote are to be written. Where false, a new commit index may wait for
+   * the next write, with two exceptions that are written at once all the same: a `snapshot`, and
+   * the `hardState` of a leader's Ready without `sendEarly`.
    */
   readonly mustSync: boolean;
   /**
