@@ -42,11 +42,12 @@ export class Turns {
     const { core } = this.#parts;
     const ready = core.ready();
     this.#hardState = ready.hardState ?? this.#hardState;
-    const leads = core.role === "leader";
-    if (leads) this.#send(ready.messages);
+    if (ready.sendEarly) this.#send(ready.messages);
     if (ready.snapshot !== undefined) await this.#install(ready.snapshot);
-    if (ready.mustSync) await this.#write({ entries: ready.entries });
-    if (!leads) this.#send(ready.messages);
+    // A leader that may not send early tells of a change that it must not forget in a crash.
+    const tellsOfChange = core.role === "leader" && !ready.sendEarly;
+    if (ready.mustSync || tellsOfChange) await this.#write({ entries: ready.entries });
+    if (!ready.sendEarly) this.#send(ready.messages);
     for (const entry of ready.committed) this.#apply(entry);
     this.#parts.reads.settle(ready.readStates, this.#parts.copy.index);
     core.advance();
