@@ -1,7 +1,7 @@
-import type { Address } from "../ip/address.ts";
+import type { Address, Family } from "../ip/address.ts";
 import type { Prefix } from "../ip/prefix.ts";
 
-/** One route in the main table. `via` is absent for a link-scope route. */
+/** One route in the main table (254). `via` is absent for a link-scope route. */
 export interface Route {
   readonly kind: "route";
   readonly destination: Prefix;
@@ -10,6 +10,8 @@ export interface Route {
   readonly device: string;
   /** The gateway is taken to be on the link although no address says so (RTNH_F_ONLINK). */
   readonly onlink?: boolean;
+  /** Absent, and absent from every plan: the family's default. A removal may have to name one. */
+  readonly metric?: number;
 }
 
 /**
@@ -22,12 +24,18 @@ export type Wanted = Route;
 export interface KernelRoute {
   readonly destination: Prefix;
   readonly via?: Address;
+  /** Empty for a route that goes nowhere (`blackhole`). */
   readonly device: string;
   readonly onlink: boolean;
   /** `rtm_protocol`: who made it (`linux/rtnetlink.h`, RTPROT_*). Ours is {@link ROUTE_PROTOCOL}. */
   readonly protocol: number;
   /** Lower wins; 0 when none was given (IPv6 shows 1024 for that). */
   readonly metric: number;
+  /**
+   * A unicast route with one next hop and nothing more, which is all that Denim makes. Others
+   * (multipath, blackhole, nexthop objects) never equal a wanted route.
+   */
+  readonly plain: boolean;
 }
 
 export interface KernelLink {
@@ -43,7 +51,15 @@ export interface KernelAddress {
   /** Bits of the on-link prefix. */
   readonly length: number;
   readonly scope: "global" | "link" | "host" | "other";
-  readonly flags: { readonly deprecated: boolean; readonly temporary: boolean };
+  readonly flags: {
+    readonly deprecated: boolean;
+    /** An IPv6 privacy address (RFC 8981). */
+    readonly temporary: boolean;
+    /** Without a lifetime; an address from DHCP usually has one. */
+    readonly permanent: boolean;
+    /** Duplicate detection has not ended yet. */
+    readonly tentative: boolean;
+  };
 }
 
 /** What one look at the kernel found: the main routing table, all links and their addresses. */
@@ -86,3 +102,8 @@ export interface Kernel extends AsyncDisposable {
 
 /** `rtm_protocol` of every route that Denim makes; named in `/etc/iproute2/rt_protos.d/denim.conf`. */
 export const ROUTE_PROTOCOL = 68;
+
+/** What the kernel stores for a route that names no metric (`linux/ipv6_route.h`, IP6_RT_PRIO_USER). */
+export function defaultMetric(family: Family): number {
+  return family === 4 ? 0 : 1024;
+}

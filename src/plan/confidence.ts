@@ -1,0 +1,46 @@
+/**
+ * `full`: the kernel is made equal to what is wanted. `add-only`: what is missing is added, and
+ * nothing that stands is removed or changed.
+ */
+export type Mode = "full" | "add-only";
+
+/** One unbroken history of the cluster. Equal only as a whole. */
+export interface Epoch {
+  readonly n: number;
+  /** Random: tells two histories apart that were both counted `n`. */
+  readonly id: string;
+}
+
+/** A point in a cluster's history. */
+export interface Position {
+  readonly epoch: Epoch;
+  readonly revision: number;
+}
+
+/** How far the state at hand may be believed. */
+export interface Confidence extends Position {
+  /** A server with a leader less than 5 s old has confirmed it, in this process's lifetime. */
+  readonly confirmedByLeader: boolean;
+  /** The cluster is on hold after a recovery or a restore: leases may be unclaimed still. */
+  readonly hold: boolean;
+  /** From where routes were last programmed without reserve; absent on a new data directory. */
+  readonly programmed: Position | undefined;
+}
+
+/**
+ * No state is not no routes: a pass removes, or changes what stands, only on good evidence that
+ * what it knows is complete and not older than what was programmed before. Traffic must not stop
+ * because a daemon starts with an old cache, or a cluster was restored from an old backup.
+ */
+export function modeOf(confidence: Confidence): Mode {
+  const { confirmedByLeader, hold, programmed, epoch, revision } = confidence;
+  if (!confirmedByLeader || hold) return "add-only";
+  if (programmed === undefined || epoch.n > programmed.epoch.n) return "full";
+  const sameHistory = epoch.n === programmed.epoch.n && epoch.id === programmed.epoch.id;
+  return sameHistory && revision >= programmed.revision ? "full" : "add-only";
+}
+
+/** What to record as programmed after a pass that was `full` and left nothing behind. */
+export function positionAfter(confidence: Confidence): Position {
+  return { epoch: confidence.epoch, revision: confidence.revision };
+}

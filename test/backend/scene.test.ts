@@ -1,0 +1,49 @@
+import t from "tap";
+import { defineBackend, type Json, type Peer } from "../../src/backend/backend.ts";
+import { readScene } from "../../src/backend/scene.ts";
+import { DenimError } from "../../src/base/errors.ts";
+import { parseAddress } from "../../src/ip/address.ts";
+
+const backend = defineBackend<Json, string>({
+  contract: 1,
+  name: "strict",
+  parseConfig: (json) => json,
+  parseData(json) {
+    if (typeof json !== "string") throw new DenimError("CONFIG_INVALID", "Data must be text");
+    return json;
+  },
+  publish: () => ({ data: "", mtu: 1500 }),
+  plan: () => [],
+});
+
+const peer = (node: string, data: Json): Peer<Json> => ({
+  node,
+  data,
+  subnets: [],
+  publicIp: parseAddress("10.0.0.2"),
+});
+
+const host = {
+  link: { name: "eth0", index: 2, mtu: 1500 },
+  address: parseAddress("10.0.0.1"),
+  addressLength: 24,
+  publicIp: parseAddress("10.0.0.1"),
+  secret: new Uint8Array(32),
+};
+
+t.test("a peer with unreadable data is dropped, the others stay", async (t) => {
+  const { scene, dropped } = readScene(backend, {
+    host,
+    config: null,
+    own: peer("a", "mine"),
+    peers: [peer("b", 7), peer("c", "fine")],
+  });
+  t.same(scene.peers.map((peer) => peer.node), ["c"]);
+  t.same(dropped, [{ node: "b", why: "Data must be text" }]);
+});
+
+t.test("own data that cannot be read is an error", async (t) => {
+  t.throws(() => readScene(backend, { host, config: null, own: peer("a", 7), peers: [] }), {
+    code: "CONFIG_INVALID",
+  });
+});

@@ -1,0 +1,31 @@
+import t from "tap";
+import { type Confidence, modeOf } from "../../src/plan/confidence.ts";
+
+const epoch = { n: 3, id: "a1" };
+
+const sure: Confidence = {
+  confirmedByLeader: true,
+  hold: false,
+  epoch,
+  revision: 100,
+  programmed: { epoch, revision: 100 },
+};
+
+t.test("a confirmed state at or above the programmed one may remove", async (t) => {
+  t.equal(modeOf(sure), "full");
+  t.equal(modeOf({ ...sure, revision: 101 }), "full");
+  t.equal(modeOf({ ...sure, programmed: undefined }), "full");
+});
+
+t.test("every doubt on its own forbids it", async (t) => {
+  t.equal(modeOf({ ...sure, confirmedByLeader: false }), "add-only");
+  t.equal(modeOf({ ...sure, confirmedByLeader: false, programmed: undefined }), "add-only");
+  t.equal(modeOf({ ...sure, hold: true }), "add-only");
+  t.equal(modeOf({ ...sure, revision: 99 }), "add-only");
+});
+
+t.test("a later epoch counts from anew, an earlier or an unknown one does not", async (t) => {
+  t.equal(modeOf({ ...sure, epoch: { n: 4, id: "b2" }, revision: 1 }), "full");
+  t.equal(modeOf({ ...sure, epoch: { n: 2, id: "b2" }, revision: 500 }), "add-only");
+  t.equal(modeOf({ ...sure, epoch: { n: 3, id: "b2" }, revision: 500 }), "add-only");
+});

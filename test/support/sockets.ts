@@ -1,0 +1,27 @@
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import type { Test } from "./tap.ts";
+
+/** Two ends of one TCP connection over loopback; destroyed when the test is over. */
+export async function socketPair(t: Test): Promise<readonly [Socket, Socket]> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const near = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  await new Promise((resolve) => near.once("connect", resolve));
+  const far = await accepted;
+  server.close();
+  t.teardown(() => {
+    near.destroy();
+    far.destroy();
+  });
+  return [near, far];
+}
+
+/** Waits until `condition` holds; gives up after a generous time, and the test then fails. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let tries = 0; tries < 1_000; tries++) {
+    if (condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`Never came true: ${what}`);
+}
