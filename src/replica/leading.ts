@@ -1,9 +1,9 @@
 import type { Clock } from "../base/clock.ts";
 import type { Command, Stamp } from "../lease/command.ts";
+import { currentConfig } from "../lease/current-config.ts";
 import { newLeaderGraceMs, TICK_MS } from "../lease/deadline.ts";
-import { expiredLeases, nextDeadlineMs } from "../lease/expiry.ts";
-import { parseNetworkConfig } from "../lease/network.ts";
-import { type StateReader, theNetwork } from "../lease/state.ts";
+import { expiredLeases } from "../lease/expiry.ts";
+import type { State } from "../lease/state.ts";
 
 /** Two of the leader's own entries are at least this far apart. */
 const STEP_MIN_MS = 250;
@@ -33,7 +33,7 @@ export class Leading {
   }
 
   /** The entry that is due now, if any. */
-  due(state: StateReader): Command | undefined {
+  due(state: State): Command | undefined {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#proposedMs < STEP_MIN_MS) return undefined;
     const command = this.#expiry(state, nowMs) ?? this.#tick(state, nowMs);
@@ -41,18 +41,17 @@ export class Leading {
     return command;
   }
 
-  #expiry(state: StateReader, nowMs: number): Command | undefined {
-    const config = theNetwork(state);
+  #expiry(state: State, nowMs: number): Command | undefined {
+    const config = currentConfig(state);
     if (config === undefined) return undefined;
-    const { leaseTtlMs } = parseNetworkConfig(config, { unknownKeys: "keep" });
     // Holders that renewed with the last leader need the time to find this one.
-    if (nowMs - this.#sinceMs < newLeaderGraceMs(leaseTtlMs)) return undefined;
+    if (nowMs - this.#sinceMs < newLeaderGraceMs(config.leaseTtlMs)) return undefined;
     const leases = expiredLeases(state, state.clockMs + nowMs - this.#stampedMs);
     return leases.length === 0 ? undefined : { kind: "lease.expire", leases };
   }
 
-  #tick(state: StateReader, nowMs: number): Command | undefined {
-    const deadlineMs = nextDeadlineMs(state);
+  #tick(state: State, nowMs: number): Command | undefined {
+    const deadlineMs = state.nextDeadlineMs();
     if (deadlineMs === undefined) return undefined;
     const untilMs = Math.max(deadlineMs - state.clockMs, 0);
     const waitMs = untilMs === 0 ? TICK_MS : Math.min(TICK_MS, untilMs);
