@@ -15,21 +15,27 @@ const STEP_MIN_MS = 250;
 export class Leading {
   readonly #clock: Clock;
   readonly #sinceMs: number;
+  readonly term: number;
   #stampedMs: number;
   #proposedMs = -Infinity;
 
-  /** Made when the server becomes leader. */
-  constructor(clock: Clock) {
+  /** Made when the server becomes leader of the term. */
+  constructor(clock: Clock, term: number) {
     this.#clock = clock;
+    this.term = term;
     this.#sinceMs = clock.monotonicMs();
     this.#stampedMs = this.#sinceMs;
   }
 
-  /** For the entry that is proposed next. The fraction that is cut off counts with the next. */
+  /** For the entry that is proposed next. */
   stamp(): Stamp {
     const elapsedMs = Math.floor(this.#clock.monotonicMs() - this.#stampedMs);
-    this.#stampedMs += elapsedMs;
     return { elapsedMs, wallMs: Math.floor(this.#clock.wallMs()) };
+  }
+
+  /** The stamp is in the log. The fraction that was cut off counts with the next. */
+  stamped({ elapsedMs }: Stamp): void {
+    this.#stampedMs += elapsedMs;
   }
 
   /** The entry that is due now, if any. */
