@@ -1,12 +1,19 @@
 import { Command, CommanderError } from "commander";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
-import type { CommandContext, Register } from "./command.ts";
+import { type CommandContext, ExitStatus, type Register } from "./command.ts";
+import { registerDemo } from "./demo.ts";
 import { renderError, renderErrorJson } from "./output.ts";
+import { registerProbe } from "./probe.ts";
 import { registerSelfTest } from "./self-test.ts";
 import { registerVersion } from "./version.ts";
 
 /** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
-const COMMANDS: readonly Register[] = [registerVersion, registerSelfTest];
+const COMMANDS: readonly Register[] = [
+  registerDemo,
+  registerVersion,
+  registerSelfTest,
+  registerProbe,
+];
 
 /** Runs one command line and resolves with the exit status. */
 export async function run(
@@ -19,6 +26,7 @@ export async function run(
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    if (thrown instanceof ExitStatus) return thrown.status;
     const error = thrown instanceof CommanderError ? usage(thrown) : asDenimError(thrown);
     io.err(wantsJson(parameters, io.env) ? renderErrorJson(error) : renderError(error));
     if (error.code === "INTERNAL" && error.cause instanceof Error && io.env["DENIM_DEBUG"]) {
