@@ -138,7 +138,7 @@ function seaConfig(target: Target, program: string, blob: string) {
   };
 }
 
-/** A third of Node is symbols that nobody reads. False where binutils are not installed. */
+/** Takes out symbols that nobody reads, 18 MB. False where binutils are not installed. */
 function strip(binary: string): boolean {
   try {
     execFileSync("strip", ["-s", binary], { stdio: "pipe" });

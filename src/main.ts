@@ -2,6 +2,7 @@
 /** Command line in, exit status out. */
 import process from "node:process";
 import manifest from "../package.json" with { type: "json" };
+import { backends } from "../plugins/mod.ts";
 import { systemIo } from "./cli/output.ts";
 import { run } from "./cli/program.ts";
 
@@ -11,6 +12,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-run(process.argv.slice(2), { io: systemIo(), version: manifest.version }).then((status) => {
-  process.exitCode = status;
-});
+run(process.argv.slice(2), { io: systemIo(), version: manifest.version, backends }).then(
+  (status) => {
+    process.exitCode = status;
+  },
+);

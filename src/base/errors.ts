@@ -17,6 +17,7 @@ export const ERRORS = {
   READ_ONLY: { status: 403, exit: 4 },
   // Preconditions and conflicts.
   REVISION_MISMATCH: { status: 412, exit: 7 },
+  REVISION_REQUIRED: { status: 428, exit: 2 },
   NETWORK_IN_USE: { status: 409, exit: 7 },
   NETWORK_OVERLAP: { status: 409, exit: 7 },
   // Leases.

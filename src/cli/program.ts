@@ -3,16 +3,27 @@ import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
 import { type CommandContext, ExitStatus, type Register } from "./command.ts";
 import { registerDemo } from "./demo.ts";
 import { renderError, renderErrorJson } from "./output.ts";
+import { registerEvent } from "./event.ts";
+import { registerInit } from "./init.ts";
+import { registerJoin } from "./join.ts";
+import { registerLease } from "./lease.ts";
+import { registerLeave } from "./leave.ts";
+import { registerNetwork } from "./network.ts";
+import { registerNode } from "./node.ts";
 import { registerProbe } from "./probe.ts";
+import { registerRoute } from "./route.ts";
+import { registerRun } from "./run.ts";
 import { registerSelfTest } from "./self-test.ts";
+import { registerStatus } from "./status.ts";
+import { registerToken } from "./token.ts";
 import { registerVersion } from "./version.ts";
 
 /** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
 const COMMANDS: readonly Register[] = [
-  registerDemo,
-  registerVersion,
-  registerSelfTest,
-  registerProbe,
+  ...[registerInit, registerJoin, registerRun, registerLeave],
+  ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
+  ...[registerEvent, registerToken, registerDemo, registerVersion],
+  ...[registerSelfTest, registerProbe],
 ];
 
 /** Runs one command line and resolves with the exit status. */

@@ -8,7 +8,7 @@ export type Mode = "full" | "add-only";
 export interface Epoch {
   readonly n: number;
   /** Random: tells two histories apart that were both counted `n`. */
-  readonly id: string;
+  readonly random: string;
 }
 
 /** A point in a cluster's history. */
@@ -36,7 +36,7 @@ export function modeOf(confidence: Confidence): Mode {
   const { confirmedByLeader, hold, programmed, epoch, revision } = confidence;
   if (!confirmedByLeader || hold) return "add-only";
   if (programmed === undefined || epoch.n > programmed.epoch.n) return "full";
-  const sameHistory = epoch.n === programmed.epoch.n && epoch.id === programmed.epoch.id;
+  const sameHistory = epoch.n === programmed.epoch.n && epoch.random === programmed.epoch.random;
   return sameHistory && revision >= programmed.revision ? "full" : "add-only";
 }
 
@@ -49,6 +49,6 @@ export function positionAfter(confidence: Confidence): Position | undefined {
   const { epoch, revision, programmed } = confidence;
   if (modeOf(confidence) === "full") return { epoch, revision };
   const grows = programmed !== undefined && programmed.epoch.n === epoch.n &&
-    programmed.epoch.id === epoch.id && revision > programmed.revision;
+    programmed.epoch.random === epoch.random && revision > programmed.revision;
   return grows ? { epoch, revision } : undefined;
 }

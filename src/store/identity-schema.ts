@@ -14,21 +14,15 @@ const node = v.object({
   createdAtMs: whole,
 });
 
-/** The last answer about the own lease: enough to program routes and to fence without a cluster. */
+/** The last answer about the own lease: enough to know it, and to fence, without a cluster. */
 const lease = v.object({
   /** One prefix per address family, IPv4 first. */
   subnets: v.array(text),
-  epoch,
   revision: whole,
+  epoch,
   ttlMs: whole,
   /** When the request that was answered left, on both clocks and in which boot. */
-  sentAtMs: whole,
-  sentAtBootMs: v.pipe(v.number(), v.minValue(0)),
-  bootId: text,
-  /** The network config as the cluster has it, verbatim. */
-  network: v.optional(text),
-  publicIp: v.optional(text),
-  backendData: v.optional(v.unknown()),
+  sent: v.object({ bootMs: v.pipe(v.number(), v.minValue(0)), wallMs: v.number(), bootId: text }),
 });
 
 /** The last time that this node is known to have lived; time that went backwards is found by it. */

@@ -1,5 +1,7 @@
 import { DenimError } from "../base/errors.ts";
-import { DEFAULT_PORT } from "./credentials.ts";
+
+/** Where nodes listen when an address names no port. */
+export const DEFAULT_PORT = 7470;
 
 export interface Endpoint {
   readonly host: string;

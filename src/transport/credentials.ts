@@ -10,9 +10,6 @@ export interface Credentials {
   readonly key: string;
 }
 
-/** Where nodes listen when an address names no port. */
-export const DEFAULT_PORT = 7470;
-
 /**
  * TLS 1.3 only. The CAs travel behind the node's own certificate, so that a joiner finds the one
  * that its token pins. Throws `CONFIG_INVALID` when key and certificate are not a pair.

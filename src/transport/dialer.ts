@@ -128,7 +128,7 @@ export async function connect(
 }
 
 /** Throws `PEER_REFUSED` unless the other side is a server of the cluster that the bundle names. */
-export function judgeServer(
+function judgeServer(
   socket: TLSSocket,
   caBundle: string,
   nowMs: number,
@@ -141,7 +141,7 @@ export function judgeServer(
   return identity;
 }
 
-export function notServed(address: string, why: string): DenimError {
+function notServed(address: string, why: string): DenimError {
   return new DenimError("PEER_REFUSED", `${address} is not a server of this cluster`, { why });
 }
 

@@ -22,6 +22,8 @@ const helloSchema = v.object({
   raftId: v.optional(count),
   storeId: v.optional(name),
   incarnation: v.object({ counter: count, startId: name }),
+  /** Starts of this node's disk up to now: a copy of it that went its own way lacks some. */
+  starts: v.pipe(v.array(name), v.maxLength(64)),
 });
 
 /** Of one that has no certificate yet: it says nothing that the other side could believe. */

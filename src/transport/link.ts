@@ -46,8 +46,8 @@ export class Link implements AsyncDisposable {
       try {
         const channel = await this.#options.dial(signal);
         attempts = 0;
+        if (signal.aborted) return channel.close();
         this.#channel = channel;
-        if (signal.aborted) channel.close();
         onUp?.(channel);
         const reason = await channel.closed;
         this.#channel = undefined;

@@ -193,7 +193,7 @@ export function judgeCertificate(
   return identity;
 }
 
-export function identityUri(clusterId: string, nodeId: string): string {
+function identityUri(clusterId: string, nodeId: string): string {
   return `denim://${clusterId}/node/${nodeId}`;
 }
 

@@ -50,7 +50,7 @@ t.test("routes that ip or a link took away are back at once, and others' stay", 
       confidence: {
         confirmedByLeader: true,
         hold: false,
-        epoch: { n: 1, id: "a" },
+        epoch: { n: 1, random: "a" },
         revision: 1,
         programmed: undefined,
       },

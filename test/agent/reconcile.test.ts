@@ -25,7 +25,7 @@ function peer(n: number, publicIp = `10.0.0.${n}`): Peer<null> {
   return { node: `node-${n}`, publicIp: parseAddress(publicIp), subnets, data: null };
 }
 
-const epoch = { n: 1, id: "a1" };
+const epoch = { n: 1, random: "a1" };
 
 const sure: Situation = {
   backend: hostGw,

@@ -13,7 +13,7 @@ async function denim(line: string, env: Io["env"] = {}) {
     widthMax: undefined,
     env,
   };
-  const status = await run(line.split(" ").filter(Boolean), { io, version: "1.2.3" });
+  const status = await run(line.split(" ").filter(Boolean), { io, version: "1.2.3", backends: [] });
   return { status, out, err };
 }
 

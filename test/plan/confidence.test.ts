@@ -1,7 +1,7 @@
 import t from "tap";
 import { type Confidence, modeOf, positionAfter } from "../../src/plan/confidence.ts";
 
-const epoch = { n: 3, id: "a1" };
+const epoch = { n: 3, random: "a1" };
 
 const sure: Confidence = {
   confirmedByLeader: true,
@@ -25,13 +25,13 @@ t.test("every doubt on its own forbids it", async (t) => {
 });
 
 t.test("a later epoch counts from anew, an earlier or an unknown one does not", async (t) => {
-  t.equal(modeOf({ ...sure, epoch: { n: 4, id: "b2" }, revision: 1 }), "full");
-  t.equal(modeOf({ ...sure, epoch: { n: 2, id: "b2" }, revision: 500 }), "add-only");
-  t.equal(modeOf({ ...sure, epoch: { n: 3, id: "b2" }, revision: 500 }), "add-only");
+  t.equal(modeOf({ ...sure, epoch: { n: 4, random: "b2" }, revision: 1 }), "full");
+  t.equal(modeOf({ ...sure, epoch: { n: 2, random: "b2" }, revision: 500 }), "add-only");
+  t.equal(modeOf({ ...sure, epoch: { n: 3, random: "b2" }, revision: 500 }), "add-only");
 });
 
 t.test("the record grows within a history, and changes history by a full pass only", async (t) => {
-  const later = { n: 4, id: "b2" };
+  const later = { n: 4, random: "b2" };
   t.same(positionAfter({ ...sure, revision: 120 }), { epoch, revision: 120 });
   t.same(positionAfter({ ...sure, revision: 120, confirmedByLeader: false }), {
     epoch,

@@ -20,11 +20,7 @@ const lease: LeaseRecord = {
   epoch: node.epoch,
   revision: 812,
   ttlMs: 86_400_000,
-  sentAtMs: 1_800_000_000_000,
-  sentAtBootMs: 12_345.5,
-  bootId: "b-1",
-  network: '{"Network":"10.244.0.0/16"}',
-  backendData: { VtepMAC: "5a:1f:00:00:00:01" },
+  sent: { wallMs: 1_800_000_000_000, bootMs: 12_345.5, bootId: "b-1" },
 };
 const pem = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
 

@@ -39,6 +39,7 @@ export async function testCluster(id = "amber"): Promise<TestCluster> {
       nodeId,
       role: "server",
       incarnation: { counter: 1, startId: `start-${nodeId}` },
+      starts: [`start-${nodeId}`],
       ...more,
     }),
   };

@@ -50,6 +50,19 @@ t.test("a certificate of another CA is refused, also one of the same name", asyn
   t.throws(() => judgeCertificate(cert, ours.ca.certPem, clock.wallMs()), { code: "PEER_REFUSED" });
 });
 
+t.test("a certificate in which a name was changed is refused", async (t) => {
+  const cluster = await testCluster();
+  const { cert } = await cluster.issue("n-1");
+  const forged = Uint8Array.from(atob(cert.split("\n").slice(1, -2).join("")), codeOf);
+  for (let at = 0; at < forged.length; at++) {
+    if (String.fromCharCode(...forged.subarray(at, at + 3)) === "n-1") forged[at + 2] = codeOf("2");
+  }
+  t.equal(readIdentity(forged).nodeId, "n-2");
+  t.throws(() => judgeCertificate(forged, cluster.ca.certPem, clock.wallMs()), {
+    code: "PEER_REFUSED",
+  });
+});
+
 t.test("a node's certificate cannot issue others", async (t) => {
   const cluster = await testCluster();
   const node = await cluster.issue("n-1");
@@ -89,7 +102,7 @@ t.test("a request that its own key did not sign is refused", async (t) => {
   const csr = await createCsr(await createKey());
   const wanted = { clusterId: "amber", nodeId: "n-1", role: "agent" } as const;
   const body = csr.split("\n").slice(1, -2).join("");
-  const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(body), codeOf);
   bytes[bytes.length - 1]! ^= 1;
   const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${
     btoa(String.fromCharCode(...bytes))
@@ -120,6 +133,10 @@ t.test("openssl agrees with the chain", {
   t.match(verify("-purpose", "sslserver"), /OK/);
   t.match(verify("-purpose", "sslclient"), /OK/);
 });
+
+function codeOf(letter: string): number {
+  return letter.charCodeAt(0);
+}
 
 function hasOpenssl(): boolean {
   try {

@@ -1,0 +1,199 @@
+import * as v from "valibot";
+import { fromHex, hex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Cluster } from "../lease/cluster.ts";
+import type { JoinAnswer } from "../lease/command.ts";
+import type { StateRecord } from "../lease/records.ts";
+import {
+  nodeByRaftId,
+  type StateReader,
+  theCluster,
+  theGroup,
+  theNetwork,
+} from "../lease/state.ts";
+import { Handlers } from "../transport/handlers.ts";
+import type { Joiner } from "../transport/listener.ts";
+import { csrKeyId, issueCertificate } from "../transport/pki.ts";
+import { secretMatches } from "../transport/token.ts";
+
+/** What a joiner shows first. */
+export const beginSchema = v.object({ tokenId: v.string(), secret: v.string() });
+
+/** What it then says about itself. */
+export const commitSchema = v.object({
+  csr: v.pipe(v.string(), v.maxLength(8_192)),
+  name: v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i)),
+  /** `host:port` of its control connection. */
+  address: v.pipe(v.string(), v.maxLength(256)),
+  publicIp: v.pipe(v.string(), v.maxLength(64)),
+  publicIpv6: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  backendType: v.pipe(v.string(), v.maxLength(64)),
+  /** JSON text, as the backend published it. */
+  backendData: v.pipe(v.string(), v.maxLength(16_384)),
+  storeId: v.pipe(v.string(), v.maxLength(64)),
+  version: v.pipe(v.string(), v.maxLength(64)),
+  wish: v.optional(v.pipe(v.array(v.string()), v.maxLength(4))),
+  replace: v.optional(v.string()),
+});
+
+export type JoinBegin = v.InferOutput<typeof beginSchema>;
+export type JoinCommit = v.InferOutput<typeof commitSchema>;
+
+/** The answer to `begin`: what the joiner checks before anything is consumed. */
+export interface JoinOffer {
+  readonly clusterId: string;
+  readonly clusterName: string;
+  readonly network: string;
+}
+
+/** A server as others find it. */
+export interface ServerAddress {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly address: string;
+}
+
+/** The answer to `commit`. */
+export interface JoinResult extends JoinAnswer {
+  readonly clusterId: string;
+  readonly certificate: string;
+  readonly caBundle: string;
+  readonly servers: readonly ServerAddress[];
+}
+
+export interface AdmittingParts {
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly ca: () => Promise<{ readonly certPem: string; readonly keyPem: string } | undefined>;
+}
+
+/** Between `begin` and `commit` the joiner makes its own checks. */
+const CHECKS_MS = 60_000;
+const NODE_CERTIFICATE_MS = 90 * 86_400_000;
+
+/** Lets a joiner in: the secret first, which consumes nothing, then everything in one entry. */
+export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
+  let tokenId: string | undefined;
+  const { channel, extend, address } = joiner;
+  channel.start(
+    new Handlers()
+      .request("join.begin", async (body): Promise<JoinOffer> => {
+        const begin = parse(beginSchema, body);
+        const offer = await begun(parts, begin);
+        tokenId = begin.tokenId;
+        extend(CHECKS_MS);
+        return offer;
+      })
+      .request("join.commit", async (body): Promise<JoinResult> => {
+        if (tokenId === undefined) throw new DenimError("TOKEN_INVALID", "Show the token first");
+        const result = await committed(parts, tokenId, parse(commitSchema, body));
+        parts.logger.info("a node joined", { node: result.name, address, token: tokenId });
+        return result;
+      }),
+  );
+}
+
+async function begun(parts: AdmittingParts, begin: JoinBegin): Promise<JoinOffer> {
+  if (await parts.ca() === undefined) throw cannotSign();
+  const { state } = await knownToken(parts.cluster, begin.tokenId);
+  const token = state.get("token", begin.tokenId)?.body;
+  if (token === undefined || !secretMatches(fromHex(begin.secret), token.secretHash)) {
+    throw new DenimError("TOKEN_INVALID", "The cluster does not know this token", {
+      why: "it was revoked, or its secret is wrong",
+      fix: "make a new one on a server: denim token create",
+    });
+  }
+  refuseSpent(token, parts.clock.wallMs());
+  const cluster = theCluster(state)!;
+  return {
+    clusterId: cluster.clusterId,
+    clusterName: cluster.name,
+    network: theNetwork(state)!,
+  };
+}
+
+/** A token may have been made a moment ago, on another server. */
+async function knownToken(cluster: Cluster, tokenId: string) {
+  const view = cluster.view();
+  if (view?.state.get("token", tokenId) !== undefined) return view;
+  return await cluster.read("linearizable");
+}
+
+/** Said again by `apply`, whose word counts; this spares the joiner its checks. */
+function refuseSpent(token: StateRecord<"token">["body"], wallMs: number): void {
+  if (token.expiresWallMs <= wallMs) {
+    throw new DenimError("TOKEN_EXPIRED", "The token has expired", {
+      fix: "make a new one on a server: denim token create --ttl 1h",
+    });
+  }
+}
+
+async function committed(
+  parts: AdmittingParts,
+  tokenId: string,
+  commit: JoinCommit,
+): Promise<JoinResult> {
+  const ca = await parts.ca();
+  if (ca === undefined) throw cannotSign();
+  const view = parts.cluster.view();
+  const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
+  const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
+  const { publicIpv6, ...rest } = attributes;
+  const answer = await parts.cluster.propose({
+    kind: "node.join",
+    tokenId,
+    node: {
+      nodeId: `n-${hex(parts.random.bytes(6))}`,
+      ...{ name, role, address, storeId, version },
+      csrKey: csrKeyId(csr),
+      certificateEndsWallMs: Math.floor(parts.clock.wallMs()) + NODE_CERTIFICATE_MS,
+      attributes: { ...rest, ...(publicIpv6 === undefined ? {} : { publicIpv6 }) },
+      ...(wish === undefined ? {} : { wish }),
+      ...(replace === undefined ? {} : { replace }),
+    },
+  }) as unknown as JoinAnswer;
+  const clusterId = clusterIdOf(parts);
+  const certificate = await issueCertificate(
+    ca,
+    csr,
+    { clusterId, nodeId: answer.nodeId, role: answer.role },
+    parts.clock,
+  );
+  const servers = serversOf(parts.cluster.view()!.state);
+  return { ...answer, clusterId, certificate, caBundle: ca.certPem, servers };
+}
+
+function clusterIdOf(parts: AdmittingParts): string {
+  return theCluster(parts.cluster.view()!.state)!.clusterId;
+}
+
+/** The members of the Raft group and where they listen, voters first. */
+export function serversOf(state: StateReader): ServerAddress[] {
+  const { voters, learners } = theGroup(state);
+  return [...voters, ...learners].flatMap((raftId) => {
+    const node = nodeByRaftId(state, raftId);
+    if (node === undefined) return [];
+    return [{ nodeId: node.key, name: node.body.name, address: node.body.address }];
+  });
+}
+
+function cannotSign(): DenimError {
+  return new DenimError("JOIN_REFUSED", "This node cannot let anyone in", {
+    why: "it does not hold the CA key: it is an agent, or not a standby yet",
+    fix: "join one of the servers: denim node list names them",
+  });
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown) {
+  const result = v.safeParse(schema, body);
+  if (result.success) return result.output as v.InferOutput<Schema>;
+  const issue = result.issues[0];
+  throw new DenimError("REQUEST_INVALID", "The join request cannot be read", {
+    why: `${v.getDotPath(issue) ?? "it"}: ${issue.message}`,
+  });
+}

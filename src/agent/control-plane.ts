@@ -1,0 +1,382 @@
+import { type Clock, sleep } from "../base/clock.ts";
+import { DenimError, isDenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Incarnation, Role } from "../lease/records.ts";
+import { theGroup } from "../lease/state.ts";
+import { Remote } from "../remote/remote.ts";
+import { PROFILES, Replica } from "../replica/replica.ts";
+import { Copy } from "../store/copy.ts";
+import type { Store } from "../store/store.ts";
+import { formatEndpoint, parseEndpoint } from "../transport/address.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { Credentials } from "../transport/credentials.ts";
+import { dial } from "../transport/dialer.ts";
+import type { Hello } from "../transport/handshake.ts";
+import { listen, type Listener } from "../transport/listener.ts";
+import { KIND, type LeaveRequest, PROTOCOL } from "../transport/protocol.ts";
+import { admitJoiner, serversOf } from "./admitting.ts";
+import { judgePeer } from "./gate.ts";
+import { Mesh } from "./mesh.ts";
+import { Planning } from "./planning.ts";
+import { servePeer, type ServingParts } from "./serving.ts";
+import { ClusterSwitch } from "./switch.ts";
+
+export interface ControlPlaneOptions {
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly role: Role;
+  readonly version: string;
+  readonly incarnation: Incarnation;
+  /** Starts of this disk, newest last, the present one included. */
+  readonly starts: readonly string[];
+  readonly credentials: Credentials;
+  readonly caKey: () => Promise<string | undefined>;
+  readonly keepCaKey: (caKey: string) => Promise<void>;
+  readonly store: Store;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly seeds: readonly string[];
+  readonly profile: keyof typeof PROFILES;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The routes of this node, as its reconciler last saw them. */
+  readonly ownRoutes: () => unknown;
+}
+
+const ROUTES_TIMEOUT_MS = 3_000;
+const LEAVE_TIMEOUT_MS = 40_000;
+const RETRY_MS = 200;
+
+/**
+ * A node's side of the cluster: its copy of the state, its connections, and the driver that keeps
+ * the one in step through the other. Whether it holds the log is the leader's planner's decision.
+ */
+export class ControlPlane implements AsyncDisposable {
+  readonly cluster = new ClusterSwitch();
+  readonly mesh: Mesh;
+  readonly #options: ControlPlaneOptions;
+  readonly #copy: Copy;
+  readonly #planning: Planning;
+  readonly #serving: ServingParts;
+  #listener: Listener | undefined;
+  #replica: Replica | undefined;
+  #remote: Remote | undefined;
+  /** The own copy has shown this node in the group since its replica was started. */
+  #seenInGroup = false;
+  #changingDriver: Promise<void> = Promise.resolve();
+  #storeFailure: DenimError | undefined;
+  #stopping = false;
+
+  constructor(options: ControlPlaneOptions) {
+    this.#options = options;
+    const { clock, random, logger, store } = options;
+    this.#copy = new Copy(store.loaded.applied, store.loaded.records);
+    const state = () => this.#copy.state;
+    this.mesh = new Mesh({
+      ...{ state, clock, random, logger: logger.child("mesh") },
+      dial: (nodeId, address, signal) => this.#dial(address, signal, { expect: nodeId }),
+      onUnreachable: (raftId) => this.#replica?.reportUnreachable(raftId),
+    });
+    this.#planning = new Planning({
+      ...{ self: options.nodeId, state, mesh: this.mesh, clock },
+      logger: logger.child("planner"),
+      replica: () => this.#replica,
+      caKey: options.caKey,
+    });
+    this.#serving = this.#servingParts();
+    this.cluster.onChange(() => this.#followGroup());
+  }
+
+  /** Opens the port and starts the driver that fits the store. @throws `PORT_IN_USE` */
+  async start(): Promise<void> {
+    const { clock, credentials, logger, role } = this.#options;
+    this.#listener = await listen({
+      ...this.#options.listen,
+      ...{ clock, credentials },
+      log: logger.child("listener"),
+      hello: () => this.#hello("peer"),
+      admit: (hello, identity) => judgePeer(this.#copy.state, hello, identity),
+      onPeer: (channel, { hello }) => {
+        if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
+      },
+      ...(role === "server"
+        ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
+        : { sendAway: () => this.#sendAway() }),
+    });
+    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    else this.#startRemote();
+  }
+
+  get port(): number {
+    return this.#listener!.port;
+  }
+
+  get replica(): Replica | undefined {
+    return this.#replica;
+  }
+
+  /** The server that an agent follows now, or why it follows none. */
+  get upstream(): { readonly connected: boolean; readonly error: DenimError | undefined } {
+    const remote = this.#remote;
+    return { connected: remote?.channel !== undefined, error: remote?.lastError };
+  }
+
+  /** The store could not be written: this node goes on in memory. */
+  get storeFailure(): DenimError | undefined {
+    return this.#storeFailure;
+  }
+
+  get digest(): string {
+    return this.#copy.digest;
+  }
+
+  get alarm(): boolean {
+    return this.#planning.alarm;
+  }
+
+  get followers(): number {
+    return this.#copy.feed.followers;
+  }
+
+  /** The routes that a node programs, wherever it is connected. @throws `PEER_UNREACHABLE` */
+  async routesOf(node: string): Promise<unknown> {
+    return await this.#routesOf(node, false);
+  }
+
+  /** Takes a node out of the group and the cluster, through whichever server leads. */
+  async letGo(node: string, how: "leave" | "remove"): Promise<void> {
+    if (this.#replica?.leads && node !== this.#options.nodeId) {
+      return await this.#planning.letGo(node, how);
+    }
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + LEAVE_TIMEOUT_MS;
+    let error: unknown = new DenimError("NO_LEADER", "No server leads the cluster");
+    while (clock.monotonicMs() < endMs) {
+      try {
+        return await this.#letGoByLeader(node, how);
+      } catch (caught) {
+        error = caught;
+        // A leader that lets itself go hands over first, and the next one finishes.
+        if (!isDenimError(caught, "NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE")) throw caught;
+      }
+      await sleep(clock, RETRY_MS);
+    }
+    throw error;
+  }
+
+  async #letGoByLeader(node: string, how: "leave" | "remove"): Promise<void> {
+    if (this.#replica?.leads) return await this.#planning.letGo(node, how);
+    const leader = this.#replica?.view().leaderNode;
+    const body: LeaveRequest = { node, how };
+    if (leader !== undefined) {
+      await this.mesh.ask(leader, KIND.leave, body, LEAVE_TIMEOUT_MS);
+      return;
+    }
+    const channel = this.#remote?.channel;
+    if (channel === undefined) throw new DenimError("NO_LEADER", "No server can be reached");
+    await channel.request(KIND.leave, body, { timeoutMs: LEAVE_TIMEOUT_MS });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
+    await this.#planning[Symbol.asyncDispose]();
+    await this.#changingDriver;
+    await this.cluster[Symbol.asyncDispose]();
+    await this.mesh[Symbol.asyncDispose]();
+    await this.#listener?.[Symbol.asyncDispose]();
+  }
+
+  #holdsLog(): boolean {
+    const { format, hardState, entries, trim } = this.#options.store.loaded;
+    const group = theGroup(this.#copy.state);
+    const raftId = format?.raftId;
+    return raftId !== undefined && hardState !== undefined &&
+      (entries.length > 0 || trim.index > 0) &&
+      [...group.voters, ...group.learners].includes(raftId);
+  }
+
+  #startReplica(raftId: number): Replica {
+    const { store, clock, random, logger, profile } = this.#options;
+    const replica = new Replica({
+      ...{ raftId, store, copy: this.#copy, peers: this.mesh, clock, random },
+      profile: PROFILES[profile],
+      logger: logger.child("raft"),
+      onFailed: (error) => this.#onStoreFailed(error),
+    });
+    this.#replica = replica;
+    this.#seenInGroup = false;
+    this.cluster.use(replica);
+    return replica;
+  }
+
+  #startRemote(): void {
+    const { store, clock, random, logger } = this.#options;
+    this.#remote = new Remote({
+      ...{ store, copy: this.#copy, clock, random },
+      logger: logger.child("remote"),
+      servers: () => this.#serversToTry(),
+      connect: (address, signal) => this.#dial(address, signal, { wants: "watch" }),
+      onFailed: (error) => (this.#storeFailure = error),
+    });
+    this.cluster.use(this.#remote);
+  }
+
+  /** The planner made this node a standby: its first messages have come. */
+  async #becomeServer(raftId: number): Promise<Replica | undefined> {
+    const { role, nodeId, logger } = this.#options;
+    const own = this.#copy.state.get("node", nodeId)?.body.raftId;
+    if (role !== "server" || own !== raftId || this.#stopping) return undefined;
+    await this.#changeDriver(async () => {
+      if (this.#replica !== undefined) return;
+      logger.info("this node now holds the log", { raftId });
+      await this.#remote?.[Symbol.asyncDispose]();
+      this.#remote = undefined;
+      this.#startReplica(raftId);
+    });
+    return this.#replica;
+  }
+
+  /** Connections and driver follow the group as the state has it. */
+  #followGroup(): void {
+    const { logger } = this.#options;
+    const replica = this.#replica;
+    const others = this.#otherServers();
+    this.mesh.keep(new Set(replica === undefined ? [] : others));
+    if (replica === undefined) return;
+    const { voters, learners } = theGroup(this.#copy.state);
+    const isMember = [...voters, ...learners].includes(replica.raftId);
+    // A standby hears from the leader before its own copy says that it is one.
+    const wasMember = this.#seenInGroup;
+    this.#seenInGroup ||= isMember;
+    if (isMember || !wasMember) return;
+    void this.#changeDriver(async () => {
+      if (this.#replica !== replica || this.#stopping) return;
+      logger.info("this node no longer holds the log", { raftId: replica.raftId });
+      this.#replica = undefined;
+      await replica[Symbol.asyncDispose]();
+      await this.#options.store.dropLog();
+      this.#startRemote();
+    });
+  }
+
+  /** A failed write silences this server; the node goes on as an agent, from memory. */
+  #onStoreFailed(error: DenimError): void {
+    this.#storeFailure = error;
+    void this.#changeDriver(async () => {
+      if (this.#stopping) return;
+      const replica = this.#replica;
+      this.#replica = undefined;
+      await replica?.[Symbol.asyncDispose]();
+      this.#startRemote();
+    });
+  }
+
+  /** One change at a time, also when its reason comes while another is under way. */
+  #changeDriver(change: () => Promise<void>): Promise<void> {
+    this.#changingDriver = this.#changingDriver.then(change).catch((error) => {
+      this.#options.logger.error("cannot change the driver", { why: (error as Error).message });
+    });
+    return this.#changingDriver;
+  }
+
+  #otherServers(): string[] {
+    return serversOf(this.#copy.state).map((server) => server.nodeId)
+      .filter((node) => node !== this.#options.nodeId);
+  }
+
+  /** Known servers in random order, so that a fleet spreads over them; then the seeds. */
+  #serversToTry(): string[] {
+    const { random, nodeId, seeds } = this.#options;
+    const known = serversOf(this.#copy.state)
+      .filter((server) => server.nodeId !== nodeId)
+      .map(({ address }) => ({ address, at: random.fraction() }))
+      .sort((a, b) => a.at - b.at)
+      .map(({ address }) => address);
+    const all = [...known, ...seeds].map((address) => formatEndpoint(parseEndpoint(address)));
+    return [...new Set(all)];
+  }
+
+  async #dial(
+    address: string,
+    signal: AbortSignal,
+    options: { readonly expect?: string; readonly wants?: "peer" | "watch" },
+  ): Promise<Channel> {
+    const { clock, credentials } = this.#options;
+    const { channel, greeting } = await dial(address, {
+      ...{ clock, credentials, signal },
+      hello: this.#hello(options.wants ?? "peer"),
+      // Who answers at a server's address has a server's certificate of our CA.
+      admit: () => ({ ok: true }),
+      ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
+    });
+    return channel.start(servePeer(this.#serving, greeting.hello));
+  }
+
+  #hello(wants: "peer" | "watch"): Hello {
+    const { clusterId, nodeId, role, version, incarnation, starts, store } = this.#options;
+    const { storeId, raftId, epoch } = store.loaded.format!;
+    return {
+      ...{ wants, version, clusterId, nodeId, role, incarnation },
+      protocol: PROTOCOL,
+      epoch: this.#copy.state.revision > 0 ? this.#copy.epoch : epoch,
+      starts: [...starts],
+      storeId,
+      ...(raftId === undefined ? {} : { raftId }),
+    };
+  }
+
+  #sendAway(): DenimError {
+    const servers = serversOf(this.#copy.state).map((server) => server.address);
+    return new DenimError("JOIN_REFUSED", "This node is an agent and cannot let anyone in", {
+      fix: `join a server: ${servers.join(", ") || "none is known here"}`,
+    });
+  }
+
+  #admitting() {
+    const { clock, random, logger, credentials, caKey } = this.#options;
+    return {
+      ...{ cluster: this.cluster, clock, random, logger },
+      ca: async () => {
+        const keyPem = await caKey();
+        return keyPem === undefined ? undefined : { certPem: credentials.caBundle, keyPem };
+      },
+    };
+  }
+
+  #servingParts(): ServingParts {
+    return {
+      cluster: this.cluster,
+      replica: () => this.#replica,
+      becomeServer: (raftId) => this.#becomeServer(raftId),
+      keepCaKey: this.#options.keepCaKey,
+      noteConnected: (_from, notice) => this.#planning.note(notice),
+      ownRoutes: this.#options.ownRoutes,
+      routesOf: (node, asked) => this.#routesOf(node, asked),
+      letGo: (node, how) => this.#letGoByLeader(node, how),
+    };
+  }
+
+  /** `asked`: for another server, which asks every other one itself. */
+  async #routesOf(node: string, asked: boolean): Promise<unknown> {
+    if (node === this.#options.nodeId) return this.#options.ownRoutes();
+    const near = this.mesh.channelTo(node);
+    if (near !== undefined) {
+      return await near.request(KIND.routes, {}, { timeoutMs: ROUTES_TIMEOUT_MS });
+    }
+    const ways = asked
+      ? []
+      : this.#replica === undefined
+      ? [this.#remote?.channel]
+      : this.#otherServers().map((server) => this.mesh.channelTo(server));
+    for (const channel of ways) {
+      if (channel === undefined || channel.isClosed) continue;
+      try {
+        return await channel.request(KIND.nodeRoutes, { node }, { timeoutMs: ROUTES_TIMEOUT_MS });
+      } catch {
+        // Another server may be the one that it is connected to.
+      }
+    }
+    throw new DenimError("PEER_UNREACHABLE", `${node} is not connected to any server now`);
+  }
+}

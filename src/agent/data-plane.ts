@@ -1,0 +1,275 @@
+import { rm } from "node:fs/promises";
+import type { BackendRegistry } from "../backend/registry.ts";
+import type { Clock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { type Address, formatAddress } from "../ip/address.ts";
+import { formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
+import type { Cluster } from "../lease/cluster.ts";
+import { parseNetworkConfig } from "../lease/network.ts";
+import type { LeaseAttributes } from "../lease/records.ts";
+import { theNetwork } from "../lease/state.ts";
+import { renderSubnetEnv } from "../lease/subnet-env.ts";
+import type { InterfaceWish } from "../host/interfaces.ts";
+import { writeFileAtomic } from "../host/files.ts";
+import type { Position } from "../plan/confidence.ts";
+import { diff } from "../plan/diff.ts";
+import type { Kernel } from "../plan/kernel.ts";
+import type { IdentityFolder } from "../store/identity.ts";
+import type { LeaseStanding } from "./leasing.ts";
+import { attributesOf, findPlace, type Place } from "./place.ts";
+import { type Pass, Reconciler, type Situation } from "./reconcile.ts";
+import { sceneOf } from "./scene.ts";
+
+export interface DataPlaneOptions {
+  readonly nodeId: string;
+  readonly kernel: Kernel;
+  readonly backends: BackendRegistry;
+  readonly cluster: Cluster;
+  readonly identity: IdentityFolder;
+  readonly wish: InterfaceWish;
+  readonly subnetFile: string;
+  readonly acceptExpiredLease: boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly standing: () => LeaseStanding;
+  readonly onChange: () => void;
+}
+
+/** One route of this node as others may see it. */
+export interface RouteView {
+  readonly destination: string;
+  readonly via: string | undefined;
+  readonly device: string | undefined;
+  readonly state: "ok" | "missing" | "different" | "extra" | "conflict" | "failed";
+  readonly error?: string;
+}
+
+/** A leader's word that is older than this confirms nothing. */
+const CONFIRMED_MS = 5_000;
+
+/** This host's routes, and what its container runtimes are told. */
+export class DataPlane implements AsyncDisposable {
+  readonly #options: DataPlaneOptions;
+  readonly #reconciler: Reconciler;
+  #place: Place | undefined;
+  #networks: readonly Prefix[] = [];
+  #programmed: Position | undefined;
+  #pass: Pass | undefined;
+  #failure: DenimError | undefined;
+  #envText: string | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: DataPlaneOptions) {
+    this.#options = options;
+    this.#reconciler = new Reconciler({
+      kernel: options.kernel,
+      clock: options.clock,
+      log: options.logger.child("routes"),
+      situation: () => this.#situation(),
+      onPass: (pass) => this.#onPass(pass),
+      onFailure: (error) => (this.#failure = error),
+    });
+  }
+
+  /** Finds this host's place in the network. @throws `INTERFACE_NOT_FOUND` `CONFIG_INVALID` */
+  async prepare(network: string): Promise<void> {
+    const { backends, kernel, wish, identity } = this.#options;
+    const { seed } = (await identity.read("secret"))!;
+    this.#place = await findPlace({ kernel: await kernel.read(), backends, wish, seed, network });
+  }
+
+  attributes(): LeaseAttributes {
+    return attributesOf(this.#prepared());
+  }
+
+  get backendName(): string | undefined {
+    return this.#place?.backend.name;
+  }
+
+  get link(): string | undefined {
+    return this.#place?.host.link.name;
+  }
+
+  get publicIp(): Address | undefined {
+    return this.#place?.host.publicIp;
+  }
+
+  get mtu(): number | undefined {
+    return this.#place?.mtu;
+  }
+
+  get lastPass(): Pass | undefined {
+    return this.#pass;
+  }
+
+  get failure(): DenimError | undefined {
+    return this.#failure;
+  }
+
+  /** The container runtimes of this host can start. */
+  get subnetFileWritten(): boolean {
+    return this.#envText !== undefined;
+  }
+
+  async start(): Promise<void> {
+    const record = await this.#options.identity.read("programmed");
+    if (record !== undefined) {
+      const { epoch, revision, networks } = record;
+      this.#programmed = { epoch, revision };
+      this.#networks = networks.map(parsePrefix);
+    }
+    await this.#rememberNetworks();
+    this.#options.cluster.onChange(() => this.#onState());
+    this.#reconciler.start();
+  }
+
+  /** The lease, or what is known of others, has changed. */
+  trigger(): void {
+    this.#reconciler.trigger();
+  }
+
+  routes(): RouteView[] {
+    const pass = this.#pass;
+    if (pass === undefined) return [];
+    const failed = new Map(
+      pass.outcomes.map(({ change, error }) => [formatPrefix(change.item.destination), error]),
+    );
+    return pass.items.flatMap((item): RouteView[] => {
+      const destination = formatPrefix(item.destination);
+      const { via, device } = item.wanted ?? item.actual ?? {};
+      const error = failed.get(destination) ?? item.why;
+      const settled = failed.has(destination) && failed.get(destination) === undefined;
+      if (settled && item.state === "extra") return [];
+      const state = failed.get(destination) !== undefined ? "failed" : settled ? "ok" : item.state;
+      return [{
+        destination,
+        via: via === undefined ? undefined : formatAddress(via),
+        device,
+        state,
+        ...(error === undefined ? {} : { error }),
+      }];
+    });
+  }
+
+  /** Takes back what this host was given: its own routes and the subnet file. */
+  async withdraw(): Promise<void> {
+    const { kernel, subnetFile } = this.#options;
+    await this.#reconciler[Symbol.asyncDispose]();
+    const { routes } = await kernel.read();
+    const { changes } = diff([], routes, { networks: this.#networks, mode: "full" });
+    await kernel.apply(changes);
+    await rm(subnetFile, { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reconciler[Symbol.asyncDispose]();
+    await this.#writing;
+  }
+
+  #prepared(): Place {
+    if (this.#place !== undefined) return this.#place;
+    throw new DenimError("INTERFACE_NOT_FOUND", "The data interface is not known yet");
+  }
+
+  #onState(): void {
+    this.#inOrder(() => this.#rememberNetworks());
+  }
+
+  /** A network is remembered before its first route: what is forgotten could never be removed. */
+  async #rememberNetworks(): Promise<void> {
+    const view = this.#options.cluster.view();
+    const text = view && theNetwork(view.state);
+    if (view !== undefined && text !== undefined) {
+      const { pools } = parseNetworkConfig(text, { unknownKeys: "keep" });
+      const known = new Set(this.#networks.map(formatPrefix));
+      const added = pools.map((pool) => pool.network).filter((net) =>
+        !known.has(formatPrefix(net))
+      );
+      if (added.length > 0) {
+        const networks = [...this.#networks, ...added];
+        await this.#record(
+          this.#programmed ?? { epoch: view.position.epoch, revision: 0 },
+          networks,
+        );
+        this.#networks = networks;
+      }
+    }
+    this.#reconciler.trigger();
+  }
+
+  #situation(): Situation | undefined {
+    const { cluster, nodeId, standing } = this.#options;
+    const place = this.#place;
+    const view = cluster.view();
+    const lease = standing();
+    if (place === undefined || view === undefined || lease.kind === "none") return undefined;
+    const { backend, host, data } = place;
+    const own = { node: nodeId, subnets: lease.holding.subnets, publicIp: host.publicIp, data };
+    const scene = sceneOf(view.state, host, own, backend.name);
+    if (scene === undefined) return undefined;
+    return {
+      ...scene,
+      backend,
+      networks: this.#networks,
+      confidence: {
+        ...view.position,
+        confirmedByLeader: view.leaderAgeMs !== undefined && view.leaderAgeMs < CONFIRMED_MS,
+        hold: false,
+        programmed: this.#programmed,
+      },
+    };
+  }
+
+  #onPass(pass: Pass): void {
+    this.#pass = pass;
+    this.#failure = undefined;
+    this.#inOrder(async () => {
+      if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
+      await this.#writeSubnetFile();
+      this.#options.onChange();
+    });
+  }
+
+  async #recordProgrammed(position: Position): Promise<void> {
+    const now = this.#programmed;
+    const same = now !== undefined && now.revision === position.revision &&
+      now.epoch.n === position.epoch.n && now.epoch.random === position.epoch.random;
+    if (!same) await this.#record(position, this.#networks);
+  }
+
+  async #record(position: Position, networks: readonly Prefix[]): Promise<void> {
+    const { epoch, revision } = position;
+    const texts = networks.map(formatPrefix);
+    await this.#options.identity.write("programmed", { epoch, revision, networks: texts });
+    this.#programmed = position;
+  }
+
+  /** Only for a lease that can be relied on, and only once this host's own routes are in. */
+  async #writeSubnetFile(): Promise<void> {
+    const { cluster, standing, subnetFile, acceptExpiredLease, logger } = this.#options;
+    const lease = standing();
+    const view = cluster.view();
+    const text = view && theNetwork(view.state);
+    if (lease.kind === "none" || text === undefined) return;
+    if (lease.kind === "fenced" && !acceptExpiredLease) return;
+    const env = renderSubnetEnv({
+      networks: parseNetworkConfig(text, { unknownKeys: "keep" }).pools.map((pool) => pool.network),
+      subnets: lease.holding.subnets.map(parsePrefix),
+      mtu: this.#prepared().mtu,
+      ipMasq: false,
+    });
+    if (env === this.#envText) return;
+    await writeFileAtomic(subnetFile, env, { mode: 0o644 });
+    this.#envText = env;
+    logger.info("wrote the subnet file", { path: subnetFile });
+  }
+
+  #inOrder(work: () => Promise<void>): void {
+    this.#writing = this.#writing.then(work).catch((error: Error) => {
+      this.#options.logger.error("cannot record the state of the data plane", {
+        why: error.message,
+      });
+    });
+  }
+}

@@ -1,0 +1,270 @@
+import { existsSync, renameSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import type { BackendRegistry } from "../backend/registry.ts";
+import { hex } from "../base/bytes.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import { asDenimError, DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import { readFileIfAny } from "../host/files.ts";
+import { checkOverlap, publicRangeWarning } from "../host/overlap.ts";
+import { type Address, formatAddress, tryParseAddress } from "../ip/address.ts";
+import { formatPrefix, parsePrefix, tryParsePrefix } from "../ip/prefix.ts";
+import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
+import type { Kernel } from "../plan/kernel.ts";
+import type { IdentityFolder } from "../store/identity.ts";
+import { formatEndpoint, parseEndpoint } from "../transport/address.ts";
+import { foundCluster, refuseLeftRoutes } from "./founding.ts";
+import { joinCluster } from "./joining.ts";
+import { attributesOf, findPlace, type Place } from "./place.ts";
+import type { Settings } from "./settings.ts";
+
+/** How a host without an identity gets one. A host that has one uses that, whatever is said here. */
+export type Way =
+  /** A new cluster, with this network config. */
+  | { readonly kind: "found"; readonly network: string }
+  /** Into an existing one. */
+  | {
+    readonly kind: "join";
+    readonly addresses: readonly string[];
+    readonly token: () => Promise<string>;
+    readonly replace: string | undefined;
+    /** Until it works, for hosts that nobody watches; else once. */
+    readonly keepTrying: boolean;
+  }
+  /** Nothing was asked for: the host waits, and never forms a cluster by itself. */
+  | { readonly kind: "wait" };
+
+export interface EntryOptions {
+  readonly settings: Settings;
+  readonly name: string;
+  readonly way: Way;
+  readonly identity: IdentityFolder;
+  readonly kernel: Kernel;
+  readonly backends: BackendRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly onStep: (step: string, detail: string) => void;
+}
+
+const JOIN_RETRY_MS = 5_000;
+
+/**
+ * Sees to it that this host has an identity. Resolves with an address that the data interface has
+ * to reach, where one is known.
+ *
+ * @throws what founding or joining refuses, with the host as it was; `CANCELLED`
+ */
+export async function enterCluster(options: EntryOptions): Promise<Address | undefined> {
+  const { identity, way, settings, logger, signal, clock } = options;
+  if (await identity.read("node") !== undefined) return await reachOf(settings.seeds[0]);
+  setStoreAside(options);
+  switch (way.kind) {
+    case "found":
+      await found(options, way.network);
+      return undefined;
+    case "join":
+      return await joinUntilIn(options, way);
+    case "wait":
+      logger.warn("this host is in no cluster yet, and waits", {
+        fix: "stop this daemon and type denim join HOST, or run it with --join and --token-file",
+      });
+      while (!signal.aborted) await sleep(clock, 3_600_000, signal);
+      throw cancelled();
+    default:
+      return way satisfies never;
+  }
+}
+
+/** @throws `PORT_IN_USE`, before anything was made that could not listen there */
+export async function checkPort({ host, port }: Settings["listen"]): Promise<void> {
+  if (port === 0) return;
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const inUse = cause.code === "EADDRINUSE";
+      reject(
+        new DenimError(
+          inUse ? "PORT_IN_USE" : "PERMISSION_DENIED",
+          `Cannot listen on ${host} port ${port}`,
+          {
+            why: inUse ? "another program listens there" : cause.message,
+            fix: `find it with: ss -ltnp 'sport = :${port}', or choose another with --listen`,
+            cause,
+          },
+        ),
+      );
+    });
+    server.listen(port, host, () => server.close(() => resolve()));
+  });
+}
+
+async function found(options: EntryOptions, network: string): Promise<void> {
+  const { kernel, settings, identity, random, clock, name, onStep } = options;
+  const config = withExplicitBackend(network);
+  const { place, seed } = await checkHost(options, config, undefined);
+  refuseLeftRoutes((await kernel.read()).routes);
+  await refuseLiveSeeds(settings.seeds);
+  onStep("checked", `containers of this host go through ${place.host.link.name}`);
+  await identity.write("secret", { seed });
+  await foundCluster({
+    ...{ identity, network: config, name, clock, random, version: settings.version },
+    storePath: storePath(settings),
+    address: advertised(settings, place),
+    attributes: attributesOf(place),
+  });
+  onStep("founded", "a cluster of this host alone");
+}
+
+/** A seed that answers is a cluster, and this host belongs to that one. */
+async function refuseLiveSeeds(seeds: readonly string[]): Promise<void> {
+  for (const seed of seeds) {
+    const { host, port } = parseEndpoint(seed);
+    const answers = await new Promise<boolean>((resolve) => {
+      const socket = connect({ host, port, timeout: 1_000 });
+      const done = (yes: boolean) => {
+        socket.destroy();
+        resolve(yes);
+      };
+      socket.once("connect", () => done(true));
+      socket.once("error", () => done(false));
+      socket.once("timeout", () => done(false));
+    });
+    if (!answers) continue;
+    throw new DenimError("CLUSTER_EXISTS", `${seed} answers: there is a cluster already`, {
+      why: "a second one over the same subnets would cut containers off",
+      fix: `denim join ${seed}`,
+    });
+  }
+}
+
+async function joinUntilIn(
+  options: EntryOptions,
+  way: Extract<Way, { kind: "join" }>,
+): Promise<Address | undefined> {
+  const { clock, logger, signal } = options;
+  let last = "";
+  for (;;) {
+    try {
+      return await joinOnce(options, way);
+    } catch (error) {
+      const failure = asDenimError(error);
+      if (!way.keepTrying || signal.aborted) throw failure;
+      const { code, message, why } = failure;
+      if (last !== message) {
+        logger.warn("cannot join yet, and goes on trying", { code, message, why });
+      }
+      last = message;
+      await sleep(clock, JOIN_RETRY_MS, signal);
+      if (signal.aborted) throw cancelled();
+    }
+  }
+}
+
+async function joinOnce(
+  options: EntryOptions,
+  way: Extract<Way, { kind: "join" }>,
+): Promise<Address | undefined> {
+  const { settings, identity, name, clock, random, signal, onStep } = options;
+  let secret = "";
+  let reach: Address | undefined;
+  await joinCluster({
+    ...{ identity, name, clock, random, signal, onStep },
+    storePath: storePath(settings),
+    addresses: way.addresses,
+    token: await way.token(),
+    version: settings.version,
+    wish: await formerSubnets(settings.subnetFile),
+    replace: way.replace,
+    prepare: async (offer, server) => {
+      reach = await reachOf(server);
+      const { place, seed } = await checkHost(options, offer.network, reach);
+      secret = seed;
+      return { attributes: attributesOf(place), address: advertised(settings, place) };
+    },
+  });
+  await identity.write("secret", { seed: secret });
+  return reach;
+}
+
+interface Checked {
+  readonly place: Place;
+  readonly seed: string;
+}
+
+/** Whether the network fits this host. @throws `NETWORK_OVERLAP` `INTERFACE_NOT_FOUND` */
+async function checkHost(
+  options: EntryOptions,
+  network: string,
+  reach: Address | undefined,
+): Promise<Checked> {
+  const { kernel, backends, settings, identity, random, logger } = options;
+  const { iface, publicIp } = settings;
+  const state = await kernel.read();
+  const own = (await formerSubnets(settings.subnetFile)).map(parsePrefix);
+  const { pools, warnings } = parseNetworkConfig(network, { unknownKeys: "keep" });
+  for (const pool of pools) {
+    checkOverlap(pool.network, state.routes, { own });
+    const warning = publicRangeWarning(pool.network);
+    if (warning !== undefined) logger.warn(warning);
+  }
+  for (const warning of warnings) logger.warn(warning);
+  const seed = (await identity.read("secret"))?.seed ?? hex(random.bytes(32));
+  const wish = {
+    ...(iface === undefined ? {} : { iface }),
+    ...(publicIp === undefined ? {} : { publicIp }),
+    ...(reach === undefined ? {} : { reach }),
+  };
+  const place = await findPlace({ kernel: state, backends, wish, seed, network });
+  return { place, seed };
+}
+
+function advertised(settings: Settings, place: Place): string {
+  if (settings.advertise !== undefined) return settings.advertise;
+  const host = formatAddress(place.host.publicIp);
+  return formatEndpoint({ host, port: settings.listen.port });
+}
+
+function storePath(settings: Settings): string {
+  return join(settings.stateDir, "store");
+}
+
+/** A store without an identity is of no use here, and may be all that somebody has left of it. */
+function setStoreAside({ settings, clock, logger }: EntryOptions): void {
+  const path = storePath(settings);
+  if (!existsSync(path)) return;
+  const aside = `${path}.aside-${Math.floor(clock.wallMs())}`;
+  renameSync(path, aside);
+  logger.warn("a store without an identity was set aside", { path: aside });
+}
+
+/** The subnets that this host had, as its subnet file says: what a joiner would like again. */
+async function formerSubnets(subnetFile: string): Promise<string[]> {
+  const bytes = await readFileIfAny(subnetFile);
+  const text = bytes === undefined ? "" : new TextDecoder().decode(bytes);
+  return [...text.matchAll(/^FLANNEL_(?:IPV6_)?SUBNET=(\S+)$/gm)].flatMap((match) => {
+    const subnet = tryParsePrefix(match[1]!);
+    return subnet === undefined ? [] : [formatPrefix(subnet)];
+  });
+}
+
+/** The IP address behind `host:port`; `undefined` where there is none, or none to look up. */
+async function reachOf(endpoint: string | undefined): Promise<Address | undefined> {
+  if (endpoint === undefined) return undefined;
+  const { host } = parseEndpoint(endpoint);
+  const literal = tryParseAddress(host);
+  if (literal !== undefined) return literal;
+  try {
+    return tryParseAddress((await lookup(host, { family: 4 })).address);
+  } catch {
+    return undefined;
+  }
+}
+
+function cancelled(): DenimError {
+  return new DenimError("CANCELLED", "Stopped before this host was in a cluster");
+}

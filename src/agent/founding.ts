@@ -1,0 +1,77 @@
+import { hex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { formatPrefix } from "../ip/prefix.ts";
+import type { LeaseAttributes } from "../lease/records.ts";
+import { type KernelRoute, ROUTE_PROTOCOL } from "../plan/kernel.ts";
+import { bootstrap } from "../replica/bootstrap.ts";
+import type { IdentityFolder } from "../store/identity.ts";
+import { Store } from "../store/store.ts";
+import { createCa, createCsr, createKey, csrKeyId, issueCertificate } from "../transport/pki.ts";
+import { clusterName } from "./names.ts";
+
+export interface FoundingOptions {
+  readonly identity: IdentityFolder;
+  readonly storePath: string;
+  /** The network config, with its backend written out. */
+  readonly network: string;
+  readonly name: string;
+  readonly address: string;
+  readonly attributes: LeaseAttributes;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+const NODE_CERTIFICATE_MS = 90 * 86_400_000;
+
+/**
+ * Makes a new cluster of this node alone. What names the node is written last, so that a crash in
+ * between leaves nothing that would be taken for a member.
+ */
+export async function foundCluster(options: FoundingOptions): Promise<void> {
+  const { identity, clock, random, name, version, address, attributes, network } = options;
+  const [clusterId, nodeId] = [hex(random.bytes(16)), `n-${hex(random.bytes(6))}`];
+  const epoch = { n: 1, random: hex(random.bytes(8)) };
+  const ca = await createCa(clusterId, clock);
+  const key = await createKey();
+  const csr = await createCsr(key);
+  const request = { clusterId, nodeId, role: "server" as const };
+  const cert = await issueCertificate(ca, csr, request, clock);
+  await identity.writePem("key", key);
+  await identity.writePem("cert", cert);
+  await identity.writePem("ca", ca.certPem);
+  await identity.writePem("caKey", ca.keyPem);
+  const wallMs = Math.floor(clock.wallMs());
+  await using store = await Store.open(options.storePath);
+  const { name: finalName } = await bootstrap(store, { elapsedMs: 0, wallMs }, {
+    kind: "cluster.init",
+    ...{ clusterId, epoch, name: clusterName(random), config: network },
+    node: {
+      ...{ nodeId, name, role: "server", address, version, attributes },
+      csrKey: csrKeyId(csr),
+      storeId: hex(random.bytes(8)),
+      certificateEndsWallMs: wallMs + NODE_CERTIFICATE_MS,
+    },
+  });
+  const record = { nodeId, name: finalName, clusterId, epoch, role: "server" as const };
+  await identity.write("node", { ...record, createdAtMs: wallMs });
+}
+
+/**
+ * Routes of ours on a host without an identity were made by an earlier life of it: its cluster may
+ * be alive, and a second one over the same subnets must not come to be.
+ *
+ * @throws `CLUSTER_EXISTS`
+ */
+export function refuseLeftRoutes(routes: readonly KernelRoute[]): void {
+  const left = routes.filter((route) => route.protocol === ROUTE_PROTOCOL);
+  if (left.length === 0) return;
+  throw new DenimError("CLUSTER_EXISTS", "This host has routes of a cluster already", {
+    why: `${left.length} routes carry Denim's mark, for example ` +
+      formatPrefix(left[0]!.destination),
+    fix: "join that cluster again (denim join HOST); if it is gone for good, remove them: " +
+      `ip route flush proto ${ROUTE_PROTOCOL}`,
+  });
+}

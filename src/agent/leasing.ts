@@ -1,0 +1,168 @@
+import { type Canonical, canonical } from "../base/canonical.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import { asDenimError, type DenimError, isDenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Cluster } from "../lease/cluster.ts";
+import type { Command, LeaseAnswer } from "../lease/command.ts";
+import { renewAfterMs } from "../lease/deadline.ts";
+import { type Holding, holdingFrom, type HostTime, trustedForMs } from "../lease/holding.ts";
+import type { Epoch, LeaseAttributes } from "../lease/records.ts";
+
+export interface LeasingOptions {
+  readonly node: string;
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly bootId: string;
+  /** What this node holds as far as its disk knows; `undefined` before the first lease. */
+  readonly holding: Holding | undefined;
+  /** What is to be told to peers now. */
+  readonly attributes: () => LeaseAttributes;
+  /** On disk when it resolves. */
+  readonly keep: (holding: Holding) => Promise<void>;
+  readonly onChange: () => void;
+}
+
+export type LeaseStanding =
+  /** Nothing was ever granted. */
+  | { readonly kind: "none"; readonly error?: DenimError }
+  /** The cluster stands behind it, or did not long ago. */
+  | { readonly kind: "held"; readonly holding: Holding; readonly trustedForMs: number }
+  /** It may have been given to somebody else: kept in the own kernel, not shown as ready. */
+  | { readonly kind: "fenced"; readonly holding: Holding; readonly error: DenimError | undefined };
+
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 10_000;
+const CALL_TIMEOUT_MS = 10_000;
+
+/**
+ * Keeps this node's lease: renews it at a third of its time, asks for the same one again when it
+ * ran out, and fences when it cannot be sure. Nothing here ever changes the subnet of a node that
+ * has one; that would renumber its containers.
+ */
+export class Leasing implements AsyncDisposable {
+  readonly #options: LeasingOptions;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  #holding: Holding | undefined;
+  #error: DenimError | undefined;
+  #renewNow: AbortController = new AbortController();
+
+  constructor(options: LeasingOptions) {
+    this.#options = options;
+    this.#holding = options.holding;
+    this.#running = this.#run();
+  }
+
+  standing(): LeaseStanding {
+    const holding = this.#holding;
+    if (holding === undefined) {
+      return { kind: "none", ...(this.#error === undefined ? {} : { error: this.#error }) };
+    }
+    const leftMs = trustedForMs(holding, this.#now());
+    return leftMs > 0
+      ? { kind: "held", holding, trustedForMs: leftMs }
+      : { kind: "fenced", holding, error: this.#error };
+  }
+
+  /** What peers are told has changed, or somebody wants to know at once. */
+  renewSoon(): void {
+    this.#renewNow.abort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    this.#renewNow.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random } = this.#options;
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      const ok = await this.#renew();
+      failures = ok ? 0 : failures + 1;
+      const delayMs = ok
+        ? renewAfterMs(this.#holding!.ttlMs, random.fraction())
+        : retryMs(failures, random);
+      await this.#wait(clock, delayMs);
+    }
+  }
+
+  /** Until it is time, the lease runs out (so that its fencing is told at once), or a call comes. */
+  async #wait(clock: Clock, delayMs: number): Promise<void> {
+    const standing = this.standing();
+    const untilFencedMs = standing.kind === "held" ? standing.trustedForMs : Infinity;
+    if (!this.#renewNow.signal.aborted) {
+      await sleep(clock, Math.min(delayMs, untilFencedMs + 1), this.#renewNow.signal);
+    }
+    if (!this.#stop.signal.aborted) this.#renewNow = new AbortController();
+    if (untilFencedMs < delayMs) this.#options.onChange();
+  }
+
+  async #renew(): Promise<boolean> {
+    const { cluster, logger } = this.#options;
+    const before = this.#holding;
+    try {
+      const sent = this.#now();
+      const answer = await cluster.propose(this.#command(), { timeoutMs: CALL_TIMEOUT_MS });
+      await this.#take(holdingFrom(answer as unknown as LeaseAnswer, sent));
+      return true;
+    } catch (error) {
+      const failure = asDenimError(error);
+      const again = this.#error?.code === failure.code;
+      this.#error = failure;
+      const lost = isDenimError(failure, "LEASE_LOST") && before !== undefined;
+      if (!again && !lost) {
+        const { code, message, why } = failure;
+        logger.warn("the lease was not confirmed", { code, message, why });
+      }
+      if (!again) this.#options.onChange();
+      // What ran out is asked for again at once, by its name.
+      return lost && !again ? await this.#renew() : false;
+    }
+  }
+
+  /** The first lease is acquired; a lost one is claimed; everything else is a renewal. */
+  #command(): Command {
+    const { node, attributes } = this.#options;
+    const holding = this.#holding;
+    if (holding === undefined) return { kind: "lease.acquire", node, attributes: attributes() };
+    const { subnets, epoch, revision } = holding;
+    const claims = isDenimError(this.#error, "LEASE_LOST", "LEASE_TAKEN");
+    if (!claims) return { kind: "lease.renew", node, subnets, attributes: attributes() };
+    const locallyValid = trustedForMs(holding, this.#now()) > 0;
+    return {
+      kind: "lease.claim",
+      ...{ node, subnets, revision, locallyValid },
+      attributes: attributes(),
+      epoch: epoch as Epoch,
+    };
+  }
+
+  async #take(holding: Holding): Promise<void> {
+    const before = this.#holding;
+    const wasFenced = before === undefined || trustedForMs(before, this.#now()) === 0;
+    this.#holding = holding;
+    this.#error = undefined;
+    await this.#options.keep(holding);
+    const same = before !== undefined && canonical([...before.subnets]) ===
+        canonical([...holding.subnets] as Canonical[]);
+    if (!same || wasFenced) {
+      this.#options.logger.info("the lease is held", { subnets: holding.subnets.join(" ") });
+      this.#options.onChange();
+    }
+  }
+
+  #now(): HostTime {
+    const { clock, bootId } = this.#options;
+    return { bootMs: clock.bootMs(), wallMs: clock.wallMs(), bootId };
+  }
+}
+
+function retryMs(failures: number, random: Random): number {
+  const fullMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 10));
+  return fullMs * (0.5 + random.fraction() / 2);
+}

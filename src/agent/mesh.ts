@@ -1,0 +1,184 @@
+import type { Canonical } from "../base/canonical.ts";
+import { hex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Command } from "../lease/command.ts";
+import { nodeByRaftId, type StateReader } from "../lease/state.ts";
+import type { Message, SnapshotOffer } from "../raft/mod.ts";
+import type { Capture, Peers } from "../replica/peers.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { Hello } from "../transport/handshake.ts";
+import { Link } from "../transport/link.ts";
+import { KIND, PART_RECORDS, type RaftNotice, type SnapshotPart } from "../transport/protocol.ts";
+
+export interface MeshOptions {
+  readonly state: () => StateReader;
+  /** One attempt to reach a node where its record says it listens. */
+  readonly dial: (nodeId: string, address: string, signal: AbortSignal) => Promise<Channel>;
+  /** Raft has to know that its messages were lost. */
+  readonly onUnreachable: (raftId: number) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+interface Inbound {
+  readonly channel: Channel;
+  readonly startId: string;
+}
+
+const SNAPSHOT_PART_TIMEOUT_MS = 30_000;
+
+/** All connections of a node to other nodes, found by who is at the other end. */
+export class Mesh implements Peers, AsyncDisposable {
+  readonly #options: MeshOptions;
+  /** Connections that this node keeps up, by node. */
+  readonly #links = new Map<string, Link>();
+  /** Connections that others opened, by node and purpose. */
+  readonly #inbound = new Map<string, Inbound>();
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes a greeted connection. One process of a node replaces its own older connection; two
+   * processes with one identity are a cloned disk, and neither is believed.
+   */
+  accept(channel: Channel, hello: Hello): boolean {
+    const key = `${hello.nodeId}/${hello.wants}`;
+    const { startId } = hello.incarnation;
+    const older = this.#inbound.get(key);
+    if (older !== undefined && !older.channel.isClosed && older.startId !== startId) {
+      this.#options.logger.error("two processes use one node's identity; both are refused", {
+        node: hello.nodeId,
+        starts: `${older.startId} ${startId}`,
+      });
+      this.#inbound.delete(key);
+      older.channel.close("another process uses the same identity");
+      channel.close("another process uses the same identity");
+      return false;
+    }
+    older?.channel.close("a newer connection took its place");
+    this.#inbound.set(key, { channel, startId });
+    void channel.closed.then(() => {
+      if (this.#inbound.get(key)?.channel === channel) this.#inbound.delete(key);
+    });
+    return true;
+  }
+
+  /** Keeps connections to exactly these nodes. */
+  keep(nodes: ReadonlySet<string>): void {
+    for (const [node, link] of this.#links) {
+      if (nodes.has(node)) continue;
+      this.#links.delete(node);
+      void link[Symbol.asyncDispose]();
+    }
+    for (const node of nodes) if (!this.#links.has(node)) this.#links.set(node, this.#link(node));
+  }
+
+  /** A connection to the node that is up now, whoever opened it. */
+  channelTo(node: string): Channel | undefined {
+    const channels = [
+      this.#links.get(node)?.current(),
+      this.#inbound.get(`${node}/peer`)?.channel,
+      this.#inbound.get(`${node}/watch`)?.channel,
+    ];
+    return channels.find((channel) => channel?.isClosed === false);
+  }
+
+  /** Nodes that are connected to this one, with the process that is. */
+  connected(): { readonly node: string; readonly startId: string }[] {
+    const byNode = new Map<string, string>();
+    for (const [key, { startId }] of this.#inbound) byNode.set(key.split("/")[0]!, startId);
+    return [...byNode].map(([node, startId]) => ({ node, startId }));
+  }
+
+  /** Asks a node that may have to be connected to first. @throws `PEER_UNREACHABLE` */
+  async ask(node: string, kind: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    const standing = this.channelTo(node);
+    if (standing !== undefined) return await standing.request(kind, body, { timeoutMs });
+    const address = this.#options.state().get("node", node)?.body.address;
+    if (address === undefined) throw unreachable(node);
+    const channel = await this.#options.dial(node, address, AbortSignal.timeout(timeoutMs));
+    try {
+      return await channel.request(kind, body, { timeoutMs });
+    } finally {
+      channel.close();
+    }
+  }
+
+  send(messages: readonly Message[]): void {
+    const byReceiver = Map.groupBy(messages, (message) => message.to);
+    for (const [raftId, batch] of byReceiver) {
+      const channel = this.#channelToRaft(raftId);
+      const sent = channel?.notify(KIND.raft, { messages: batch } satisfies RaftNotice) === true;
+      // Told later: the core must not be stepped while it hands its messages out.
+      if (!sent) queueMicrotask(() => this.#options.onUnreachable(raftId));
+    }
+  }
+
+  async sendSnapshot(offer: SnapshotOffer, capture: Capture): Promise<boolean> {
+    const { applied, chain, records } = capture;
+    const transfer = hex(this.#options.random.bytes(8));
+    try {
+      for (let at = 0;; at += PART_RECORDS) {
+        const last = at + PART_RECORDS >= records.length;
+        const part: SnapshotPart = {
+          transfer,
+          records: records.slice(at, at + PART_RECORDS),
+          ...(last ? { end: { offer, applied, chain } } : {}),
+        };
+        const channel = this.#channelToRaft(offer.to);
+        if (channel === undefined) return false;
+        await channel.request(KIND.snapshot, part, { timeoutMs: SNAPSHOT_PART_TIMEOUT_MS });
+        if (last) return true;
+      }
+    } catch (error) {
+      const { message } = error as Error;
+      this.#options.logger.warn("a snapshot was not taken", { to: offer.to, message });
+      return false;
+    }
+  }
+
+  async forward(leader: number, command: Command, timeoutMs: number): Promise<Canonical> {
+    const channel = this.#channelToRaft(leader);
+    if (channel === undefined) throw unreachable(`server ${leader}`);
+    return await channel.request(KIND.propose, { command, here: true }, { timeoutMs }) as Canonical;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const links = [...this.#links.values()];
+    this.#links.clear();
+    for (const { channel } of this.#inbound.values()) channel.close("the daemon is stopping");
+    await Promise.all(links.map((link) => link[Symbol.asyncDispose]()));
+  }
+
+  #channelToRaft(raftId: number): Channel | undefined {
+    const node = nodeByRaftId(this.#options.state(), raftId);
+    return node === undefined ? undefined : this.channelTo(node.key);
+  }
+
+  #link(node: string): Link {
+    const { clock, random, logger, dial, state } = this.#options;
+    return new Link({
+      clock,
+      random,
+      dial: async (signal) => {
+        const address = state().get("node", node)?.body.address;
+        if (address === undefined) throw unreachable(node);
+        return await dial(node, address, signal);
+      },
+      onDown: (reason) => logger.info("lost a server", { node, why: reason.why }),
+      onUnreachable: (reason, attempts) => {
+        if (attempts === 1) logger.warn("cannot reach a server", { node, why: reason.message });
+      },
+    });
+  }
+}
+
+function unreachable(node: string): DenimError {
+  return new DenimError("PEER_UNREACHABLE", `There is no connection to ${node}`);
+}

@@ -1,0 +1,203 @@
+import { type Clock, every } from "../base/clock.ts";
+import { asDenimError, DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { nodeByRaftId, type StateReader, theCluster } from "../lease/state.ts";
+import type { Replica } from "../replica/replica.ts";
+import { nextStep, type Server, type Situation, type Step } from "../roles/planner.ts";
+import { KIND } from "../transport/protocol.ts";
+import type { Mesh } from "./mesh.ts";
+import { SilenceWatch } from "./silence.ts";
+import type { ConnectedNotice } from "../transport/protocol.ts";
+
+export interface PlanningOptions {
+  readonly self: string;
+  readonly state: () => StateReader;
+  readonly replica: () => Replica | undefined;
+  readonly mesh: Mesh;
+  readonly caKey: () => Promise<string | undefined>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const PLAN_EVERY_MS = 500;
+const CONNECTED_EVERY_MS = 2_000;
+/** A member whose log ends this close to the commit index is caught up. */
+const CAUGHT_UP_ENTRIES = 64;
+const ASK_TIMEOUT_MS = 5_000;
+
+/** What a leader does for the group: roles, silence, farewells. Other servers only report to it. */
+export class Planning implements AsyncDisposable {
+  readonly #options: PlanningOptions;
+  readonly #cancels: (() => void)[];
+  readonly #leaving = new Set<string>();
+  #silence: SilenceWatch | undefined;
+  #busy = false;
+  #lastFailure = "";
+
+  constructor(options: PlanningOptions) {
+    this.#options = options;
+    this.#cancels = [
+      every(options.clock, PLAN_EVERY_MS, () => void this.#turn()),
+      every(options.clock, CONNECTED_EVERY_MS, () => this.#report()),
+    ];
+  }
+
+  get alarm(): boolean {
+    return this.#silence?.alarm === true;
+  }
+
+  note(notice: ConnectedNotice): void {
+    this.#silence?.note(notice);
+  }
+
+  /**
+   * Takes a node out of the group, then out of the cluster: as one that leaves and no longer uses
+   * its subnet, or as one that is put out.
+   *
+   * @throws `NOT_LEADER` `TIMEOUT`
+   */
+  async letGo(node: string, how: "leave" | "remove"): Promise<void> {
+    const { replica, state, clock } = this.#options;
+    const leads = () => replica()?.leads === true;
+    if (!leads()) throw new DenimError("NOT_LEADER", "This server does not lead");
+    this.#leaving.add(node);
+    try {
+      const endMs = clock.monotonicMs() + 30_000;
+      while (this.#isMember(node)) {
+        if (!leads()) throw new DenimError("NOT_LEADER", "Leadership was handed over");
+        if (clock.monotonicMs() > endMs) {
+          throw new DenimError("TIMEOUT", "The node could not be taken out of the Raft group", {
+            why: "the remaining voters would have no reachable majority",
+            fix: "bring another server up first, or remove the dead ones: denim node rm",
+          });
+        }
+        await new Promise<void>((resolve) => clock.after(PLAN_EVERY_MS / 5, resolve));
+      }
+      if (state().get("node", node) === undefined) return;
+      await replica()!.propose({ kind: `node.${how}`, node });
+    } finally {
+      this.#leaving.delete(node);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#cancels.forEach((cancel) => cancel());
+    return Promise.resolve();
+  }
+
+  #isMember(node: string): boolean {
+    const raftId = this.#options.state().get("node", node)?.body.raftId;
+    const configuration = this.#options.replica()?.status().configuration;
+    return raftId !== undefined && configuration !== undefined &&
+      [...configuration.voters, ...configuration.learners].includes(raftId);
+  }
+
+  #report(): void {
+    const { replica, mesh, state } = this.#options;
+    const status = replica()?.status();
+    if (status === undefined) return;
+    const notice: ConnectedNotice = { nodes: mesh.connected() };
+    if (status.role === "leader") return this.note(notice);
+    const leader = nodeByRaftId(state(), status.leader);
+    if (leader !== undefined) mesh.channelTo(leader.key)?.notify(KIND.connected, notice);
+  }
+
+  async #turn(): Promise<void> {
+    const { replica, clock, logger } = this.#options;
+    const leader = replica();
+    if (leader?.leads !== true) {
+      this.#silence = undefined;
+      return;
+    }
+    if (this.#silence === undefined) {
+      this.#silence = new SilenceWatch({ clock, logger: logger.child("silence") });
+      this.#report();
+    }
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      for (let step = this.#next(leader); step !== undefined; step = this.#next(leader)) {
+        await this.#take(leader, step);
+      }
+      for (const command of this.#silence.due(this.#options.state(), this.#options.self)) {
+        await leader.proposeHere(command);
+      }
+      this.#lastFailure = "";
+    } catch (error) {
+      const { message, why } = asDenimError(error);
+      if (message !== this.#lastFailure) {
+        logger.warn("a step of the planner failed", { message, why });
+      }
+      this.#lastFailure = message;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #next(leader: Replica): Step | undefined {
+    return leader.leads ? nextStep(this.#situation(leader)) : undefined;
+  }
+
+  #situation(leader: Replica): Situation {
+    const state = this.#options.state();
+    const status = leader.status();
+    const { voters, learners } = status.configuration;
+    const servers = [...state.all("node")].flatMap(({ key, body }): Server[] => {
+      const { raftId } = body;
+      if (body.role !== "server" || raftId === undefined) return [];
+      const progress = status.progress.find(({ id }) => id === raftId);
+      const own = raftId === status.id;
+      return [{
+        raftId,
+        reachable: own || (progress?.active ?? this.#silence?.hears(key) === true),
+        caughtUp: own || (progress !== undefined && progress.state === "replicate" &&
+          progress.match + CAUGHT_UP_ENTRIES >= status.commit),
+        leaving: this.#leaving.has(key),
+      }];
+    });
+    const votersWanted = theCluster(state)?.votersWanted ?? 3;
+    return { leader: status.id, voters, learners, servers, votersWanted };
+  }
+
+  async #take(leader: Replica, step: Step): Promise<void> {
+    const { raftId } = step;
+    this.#options.logger.info("changing the raft group", { step: step.kind, raftId });
+    switch (step.kind) {
+      case "add-standby":
+        await this.#handOverCaKey(raftId);
+        return await leader.changeGroup({ kind: "add-learner", id: raftId });
+      case "promote":
+        return await leader.changeGroup({ kind: "add-voter", id: raftId });
+      case "demote":
+        return await leader.changeGroup({ kind: "add-learner", id: raftId });
+      case "remove":
+        return await leader.changeGroup({ kind: "remove", id: raftId });
+      case "transfer":
+        return await this.#transfer(leader, raftId);
+      default:
+        step satisfies never;
+    }
+  }
+
+  /** A standby that could not sign would be no replacement: it says that it has the key first. */
+  async #handOverCaKey(raftId: number): Promise<void> {
+    const { mesh, state, caKey } = this.#options;
+    const node = nodeByRaftId(state(), raftId);
+    const key = await caKey();
+    if (node === undefined || key === undefined) {
+      throw new DenimError("NOT_FOUND", "This server does not have the CA key", {
+        fix: "put identity/ca-key.pem back from a backup",
+      });
+    }
+    await mesh.ask(node.key, KIND.ca, { caKey: key }, ASK_TIMEOUT_MS);
+  }
+
+  async #transfer(leader: Replica, to: number): Promise<void> {
+    leader.transferLeadership(to);
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + ASK_TIMEOUT_MS;
+    while (leader.leads && clock.monotonicMs() < endMs) {
+      await new Promise<void>((resolve) => clock.after(20, resolve));
+    }
+  }
+}

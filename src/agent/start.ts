@@ -1,0 +1,140 @@
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createApi } from "../api/app.ts";
+import { listenOnPort, listenOnSocket } from "../api/listen.ts";
+import type { Service } from "../api/service.ts";
+import type { Backend } from "../backend/backend.ts";
+import { BackendRegistry } from "../backend/registry.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
+import { lockDirectory } from "../host/lock.ts";
+import { openLibc } from "../kernel/libc.ts";
+import { LinuxKernel } from "../kernel/linux-kernel.ts";
+import { IdentityFolder } from "../store/identity.ts";
+import { checkPort, enterCluster, type Way } from "./entry.ts";
+import { Node } from "./node.ts";
+import { NodeService } from "./service.ts";
+import type { Settings } from "./settings.ts";
+
+export interface StartOptions {
+  readonly settings: Settings;
+  /** What this host calls itself. */
+  readonly name: string;
+  readonly way: Way;
+  readonly backends: readonly Backend[];
+  readonly logger: Logger;
+  /** Ends what is still waiting to be in a cluster. */
+  readonly signal: AbortSignal;
+  readonly onStep: (step: string, detail: string) => void;
+}
+
+/** A running daemon. */
+export interface Daemon extends AsyncDisposable {
+  readonly service: Service;
+  /** Resolves when the daemon has left its cluster and is to end. */
+  readonly retired: Promise<void>;
+}
+
+/**
+ * The composition root: every driver is chosen here, from the outside in. What was opened is
+ * closed in the opposite order, also when a later step fails; a host that got no identity is then
+ * left as it was.
+ *
+ * @throws `STORE_LOCKED`, `PORT_IN_USE`, `PERMISSION_DENIED`, and what entering refuses
+ */
+export async function startDaemon(options: StartOptions): Promise<Daemon> {
+  const { settings, logger } = options;
+  const { stateDir } = settings;
+  const stack = new AsyncDisposableStack();
+  try {
+    const found = { dir: existsSync(stateDir), store: existsSync(join(stateDir, "store")) };
+    makeStateDir(stateDir);
+    const identity = new IdentityFolder(join(stateDir, "identity"));
+    let hasRetired = false;
+    stack.defer(async () => {
+      if (hasRetired) await identity.wipe();
+      leaveAsFound(stateDir, hasRetired ? { ...found, store: false } : found);
+    });
+    const libc = await openLibc();
+    stack.use(lockDirectory(stateDir, libc));
+    const clock = systemClock({ bootMs: () => libc.bootMs() });
+    const random = systemRandom();
+    const kernel = stack.use(await LinuxKernel.open());
+    const backends = new BackendRegistry(options.backends);
+
+    let node: Node | undefined;
+    const retirement = Promise.withResolvers<void>();
+    const service = new NodeService({
+      node: () => node,
+      ...{ hostName: options.name, version: settings.version, clock, random },
+      caBundle: () => identity.readPem("ca"),
+      retire: () => {
+        hasRetired = true;
+        retirement.resolve();
+      },
+    });
+    await openApi(stack, { service, clock, logger }, settings);
+    await checkPort(settings.listen);
+    const reach = await enterCluster({ ...options, identity, kernel, backends, clock, random });
+    node = stack.use(
+      await Node.start({
+        ...{ settings, identity, kernel, backends, clock, random, logger },
+        ...(reach === undefined ? {} : { reach }),
+      }),
+    );
+    return {
+      service,
+      retired: retirement.promise,
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function openApi(
+  stack: AsyncDisposableStack,
+  parts: { readonly service: Service; readonly clock: Clock; readonly logger: Logger },
+  settings: Settings,
+): Promise<void> {
+  const logger = parts.logger.child("api");
+  const all = createApi({ ...parts, logger, rights: "all" });
+  const read = createApi({ ...parts, logger, rights: "read" });
+  stack.use(await listenOnSocket(all, settings.socketPath));
+  if (settings.readSocketPath !== undefined) {
+    stack.use(await listenOnSocket(read, settings.readSocketPath));
+  }
+  if (settings.apiPort !== undefined) {
+    stack.use(await listenOnPort(read, "127.0.0.1", settings.apiPort));
+  }
+}
+
+function makeStateDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new DenimError("PERMISSION_DENIED", `Cannot make ${path}`, {
+      why: (cause as Error).message,
+      fix: "run as root, or name another directory: --state-dir DIR",
+      cause,
+    });
+  }
+}
+
+/**
+ * After a start that gave this host no identity, or a farewell: what this daemon made is gone. A
+ * key stays where a join has no clear answer yet, so that it can be repeated at no cost.
+ */
+function leaveAsFound(
+  stateDir: string,
+  found: { readonly dir: boolean; readonly store: boolean },
+): void {
+  const identity = join(stateDir, "identity");
+  if (existsSync(join(identity, "node.json")) || existsSync(join(identity, "key.pem"))) return;
+  rmSync(identity, { recursive: true, force: true });
+  if (!found.store) rmSync(join(stateDir, "store"), { recursive: true, force: true });
+  if (!found.dir) rmSync(stateDir, { recursive: true, force: true });
+}

@@ -1,0 +1,138 @@
+import type { Check, LeaseView, NodeView, StatusView } from "../api/service.ts";
+import { nodesWithLeases, type StateReader, theCluster, theGroup } from "../lease/state.ts";
+import { formatAddress } from "../ip/address.ts";
+import type { Node } from "./node.ts";
+
+/** What others are shown of the state: plain objects, nothing secret. */
+export function leaseViews(state: StateReader): LeaseView[] {
+  return [...state.all("lease")].map(({ key, body, modRevision }) => {
+    const deadline = state.get("deadline", key);
+    return {
+      subnet: key,
+      subnets: body.subnets,
+      node: body.node,
+      nodeName: state.get("node", body.node)?.body.name ?? body.node,
+      publicIp: body.publicIp,
+      backendType: body.backendType,
+      backendData: JSON.parse(body.backendData) as unknown,
+      revision: modRevision,
+      ...(deadline === undefined
+        ? {}
+        : { expiresInMs: Math.max(0, deadline.body.deadlineMs - state.clockMs) }),
+    };
+  });
+}
+
+export function nodeViews(
+  state: StateReader,
+  self: string | undefined,
+  leader: string | undefined,
+): NodeView[] {
+  return nodesWithLeases(state).map(({ id, node, lease }) => ({
+    id,
+    name: node.name,
+    role: roleOf(state, node.raftId, id === leader),
+    eligible: node.role,
+    raftId: node.raftId ?? null,
+    address: node.address,
+    publicIp: lease?.publicIp ?? null,
+    subnets: lease?.subnets ?? [],
+    silent: node.silent === true,
+    version: node.version,
+    self: id === self,
+  }));
+}
+
+function roleOf(
+  state: StateReader,
+  raftId: number | undefined,
+  leads: boolean,
+): NodeView["role"] {
+  const { voters, learners } = theGroup(state);
+  if (leads) return "leader";
+  if (raftId !== undefined && voters.includes(raftId)) return "voter";
+  return raftId !== undefined && learners.includes(raftId) ? "standby" : "agent";
+}
+
+/** Whether containers can be started on this host, and if not, why. */
+export function checksOf(node: Node): Check[] {
+  const standing = node.standing();
+  const pass = node.data.lastPass;
+  const leaseWhy = standing.kind === "none"
+    ? standing.error?.message ?? "none was granted yet"
+    : standing.kind === "fenced"
+    ? standing.error?.message ?? "the cluster has not confirmed it since this daemon started"
+    : undefined;
+  const accepted = standing.kind === "held" ||
+    (standing.kind === "fenced" && node.settings.acceptExpiredLease);
+  const failed = pass?.outcomes.find(({ error }) => error !== undefined)?.error;
+  return [
+    check("lease", accepted, leaseWhy),
+    check("routes", pass !== undefined, node.prepareError?.message ?? node.data.failure?.message),
+    check("subnet-file", node.data.subnetFileWritten, failed),
+    check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
+  ];
+}
+
+function check(name: string, ok: boolean, why: string | undefined): Check {
+  return ok || why === undefined ? { name, ok } : { name, ok, why };
+}
+
+export function statusOf(node: Node, version: string): StatusView {
+  const view = node.control.cluster.view();
+  const state = view?.state;
+  const cluster = state && theCluster(state);
+  const nodes = state === undefined ? [] : nodeViews(state, node.record.nodeId, view?.leaderNode);
+  const checks = checksOf(node);
+  return {
+    node: { id: node.record.nodeId, name: node.record.name, version },
+    cluster: view === undefined || cluster === undefined ? null : {
+      id: cluster.clusterId,
+      name: cluster.name,
+      epoch: cluster.epoch,
+      revision: view.position.revision,
+      leader: nodes.find(({ role }) => role === "leader")?.name ?? null,
+      leaderAgeMs: view.leaderAgeMs === undefined ? null : Math.round(view.leaderAgeMs),
+      nodes: nodes.length,
+      silent: nodes.filter(({ silent }) => silent).length,
+    },
+    role: nodes.find(({ self }) => self)?.role ?? "agent",
+    lease: leaseStatus(node),
+    dataPlane: dataPlaneStatus(node),
+    ready: checks.every(({ ok }) => ok),
+    checks,
+  };
+}
+
+function leaseStatus(node: Node): StatusView["lease"] {
+  const standing = node.standing();
+  if (standing.kind === "none") {
+    return {
+      state: "none",
+      subnets: [],
+      trustedForMs: 0,
+      why: standing.error?.message ?? null,
+    };
+  }
+  return {
+    state: standing.kind,
+    subnets: standing.holding.subnets,
+    trustedForMs: standing.kind === "held" ? Math.round(standing.trustedForMs) : 0,
+    why: standing.kind === "fenced" ? standing.error?.message ?? null : null,
+  };
+}
+
+function dataPlaneStatus(node: Node): StatusView["dataPlane"] {
+  const { data, settings } = node;
+  const routes: Record<string, number> = {};
+  for (const { state } of data.routes()) routes[state] = (routes[state] ?? 0) + 1;
+  return {
+    backend: data.backendName ?? null,
+    link: data.link ?? null,
+    publicIp: data.publicIp === undefined ? null : formatAddress(data.publicIp),
+    mtu: data.mtu ?? null,
+    subnetFile: settings.subnetFile,
+    mode: data.lastPass?.mode ?? null,
+    routes,
+  };
+}

@@ -1,0 +1,93 @@
+import { Hono } from "hono";
+import type { Context } from "hono";
+import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
+import { tryParseAddress } from "../ip/address.ts";
+import type { Logger } from "../base/log.ts";
+import { clusterRoutes } from "./cluster.ts";
+import { eventRoutes } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { leaseRoutes } from "./leases.ts";
+import { networkRoutes } from "./network.ts";
+import { nodeRoutes } from "./nodes.ts";
+import type { Service } from "./service.ts";
+import { tokenRoutes } from "./tokens.ts";
+import type { Clock } from "../base/clock.ts";
+
+export interface ApiOptions {
+  readonly service: Service;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `all` on the unix socket, whose file mode is the guard; `read` wherever anybody may knock. */
+  readonly rights: "all" | "read";
+}
+
+/** The HTTP API of a node: the same routes everywhere, fewer rights on open ports. */
+export function createApi(options: ApiOptions): Hono {
+  const { service, logger, rights } = options;
+  const app = new Hono();
+  app.use(async (context, next) => {
+    if (rights === "read") guard(context);
+    await next();
+  });
+  app.get("/", (context) => {
+    const { node } = service.status();
+    return context.json({ name: "denim", version: node.version, api: "/v1" });
+  });
+  app.route("/", healthRoutes(service));
+  app.route("/v1", clusterRoutes(service, rights));
+  app.route("/v1/network", networkRoutes(service));
+  app.route("/v1/leases", leaseRoutes(service));
+  app.route("/v1/nodes", nodeRoutes(service));
+  app.route("/v1/events", eventRoutes(options));
+  if (rights === "all") app.route("/v1/tokens", tokenRoutes(service));
+  app.notFound((context) =>
+    problem(context, new DenimError("NOT_FOUND", `There is nothing at ${context.req.path}`))
+  );
+  app.onError((error, context) => {
+    const known = asDenimError(error);
+    if (known.code === "INTERNAL") {
+      logger.error("a request failed", {
+        path: context.req.path,
+        why: error.stack ?? error.message,
+      });
+    }
+    return problem(context, known);
+  });
+  return app;
+}
+
+/** An open port answers GET only, and only under names that a DNS record cannot be made to mean. */
+function guard(context: Context): void {
+  const { method } = context.req;
+  if (method !== "GET" && method !== "HEAD") {
+    throw new DenimError("READ_ONLY", "This address only answers questions", {
+      fix: "use the unix socket, as the denim command does",
+    });
+  }
+  const host = (context.req.header("host") ?? "").replace(/:[0-9]+$/, "");
+  const literal = tryParseAddress(host.replace(/^\[(.*)\]$/, "$1")) !== undefined;
+  if (!literal && host !== "localhost") {
+    throw new DenimError("HOST_NOT_ALLOWED", `This node is not called "${host}" here`, {
+      why: "a page elsewhere could point a name of its own at this port (DNS rebinding)",
+      fix: "use an address, or localhost",
+    });
+  }
+}
+
+/** RFC 9457. `type` is a name and is never fetched. */
+function problem(context: Context, error: DenimError): Response {
+  const { status } = ERRORS[error.code];
+  return context.body(
+    JSON.stringify({
+      type: `urn:denim:error:${error.code}`,
+      title: error.message,
+      status,
+      ...(error.why === undefined ? {} : { detail: error.why }),
+      instance: context.req.path,
+      code: error.code,
+      ...(error.fix === undefined ? {} : { fix: error.fix }),
+    }),
+    status as 400,
+    { "content-type": "application/problem+json" },
+  );
+}

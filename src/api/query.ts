@@ -1,0 +1,32 @@
+import type { Context } from "hono";
+import { DenimError } from "../base/errors.ts";
+import type { Consistency } from "./service.ts";
+
+/** @throws `REQUEST_INVALID` on a parameter that the route does not know: a typo is not silent */
+export function onlyKnown(context: Context, known: readonly string[]): void {
+  const unknown = Object.keys(context.req.query()).filter((name) => !known.includes(name));
+  if (unknown.length === 0) return;
+  throw new DenimError("REQUEST_INVALID", `Unknown parameter "${unknown[0]}"`, {
+    why: known.length === 0 ? "there are none here" : `there are: ${known.join(", ")}`,
+  });
+}
+
+export function consistencyOf(context: Context): Consistency {
+  const given = context.req.query("consistency") ?? "stale";
+  if (given === "stale" || given === "linearizable") return given;
+  throw new DenimError("REQUEST_INVALID", `Unknown consistency "${given}"`, {
+    why: 'it is "stale" (this node\'s copy, at once) or "linearizable"',
+  });
+}
+
+/** @throws `REQUEST_INVALID` */
+export async function jsonBody(context: Context): Promise<unknown> {
+  try {
+    return await context.req.json();
+  } catch (cause) {
+    throw new DenimError("REQUEST_INVALID", "The body is not JSON", {
+      why: (cause as Error).message,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,158 @@
+import { type Canonical, canonical } from "../base/canonical.ts";
+import { assert, type ErrorJson } from "../base/errors.ts";
+import type { Epoch, Incarnation, LeaseAttributes, Role } from "./records.ts";
+
+/** What a joining node says about itself. */
+export interface Joiner {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly address: string;
+  readonly csrKey: string;
+  readonly storeId: string;
+  readonly version: string;
+  readonly certificateEndsWallMs: number;
+  readonly attributes: LeaseAttributes;
+  /** Subnets that the node had before, or would like. */
+  readonly wish?: readonly string[];
+  /** A node (id or name) whose place this one takes. */
+  readonly replace?: string;
+  readonly ephemeral?: boolean;
+}
+
+/**
+ * What the log replicates. Every command is conditional on a revision, or idempotent by node id or
+ * CSR key, so that one whose answer was lost may be sent again.
+ */
+export type Command =
+  | {
+    readonly kind: "cluster.init";
+    readonly clusterId: string;
+    readonly name: string;
+    readonly epoch: Epoch;
+    readonly config: string;
+    readonly node: Joiner;
+  }
+  | {
+    readonly kind: "network.set";
+    readonly config: string;
+    /** Refused when the config has changed since. */
+    readonly ifRevision?: number;
+  }
+  | { readonly kind: "node.join"; readonly tokenId: string; readonly node: Joiner }
+  | { readonly kind: "node.leave"; readonly node: string }
+  | { readonly kind: "node.remove"; readonly node: string }
+  | {
+    /** A process of the node has started, or its facts have changed. */
+    readonly kind: "node.update";
+    readonly node: string;
+    readonly incarnation?: Incarnation;
+    readonly address?: string;
+    readonly version?: string;
+    readonly certificateEndsWallMs?: number;
+  }
+  | {
+    readonly kind: "node.silent";
+    readonly node: string;
+    readonly silent: boolean;
+    /** Silence of an earlier process says nothing about this one. */
+    readonly startId?: string;
+  }
+  | {
+    readonly kind: "lease.acquire";
+    readonly node: string;
+    readonly attributes: LeaseAttributes;
+    readonly wish?: readonly string[];
+  }
+  | {
+    readonly kind: "lease.renew";
+    readonly node: string;
+    readonly subnets: readonly string[];
+    /** Given when they have changed; only then does the lease get a new revision. */
+    readonly attributes?: LeaseAttributes;
+  }
+  | {
+    /** Asks for the very subnet that the node held before, after its own lease ran out. */
+    readonly kind: "lease.claim";
+    readonly node: string;
+    readonly subnets: readonly string[];
+    readonly attributes: LeaseAttributes;
+    readonly epoch: Epoch;
+    readonly revision: number;
+    readonly locallyValid: boolean;
+  }
+  | { readonly kind: "lease.release"; readonly node: string; readonly subnets: readonly string[] }
+  | {
+    readonly kind: "lease.expire";
+    readonly leases: readonly { readonly key: string; readonly revision: number }[];
+  }
+  | {
+    readonly kind: "token.create";
+    readonly tokenId: string;
+    readonly secretHash: string;
+    readonly role: Role;
+    readonly uses: number | null;
+    readonly expiresWallMs: number;
+    readonly name?: string;
+  }
+  | { readonly kind: "token.revoke"; readonly tokenId: string }
+  | { readonly kind: "reservation.put"; readonly subnet: string; readonly nodeName?: string }
+  | { readonly kind: "reservation.remove"; readonly subnet: string }
+  /** Moves the lease clock and nothing else. */
+  | { readonly kind: "tick" };
+
+export type CommandKind = Command["kind"];
+export type CommandOf<K extends CommandKind> = Extract<Command, { kind: K }>;
+
+/** What the leader knows and the log may not ask for: put on every entry when it is proposed. */
+export interface Stamp {
+  /** Time since the leader's previous stamp, by its monotonic clock; 0 on a new leader's first. */
+  readonly elapsedMs: number;
+  readonly wallMs: number;
+}
+
+/** Clock steps beyond this are a fault, not time. */
+export const ELAPSED_MAX_MS = 3_600_000;
+
+export type Answer =
+  | { readonly ok: true; readonly value: Canonical }
+  | { readonly ok: false; readonly error: ErrorJson };
+
+/** What a holder is told about its lease. */
+export type LeaseAnswer = {
+  readonly node: string;
+  readonly subnets: readonly string[];
+  readonly revision: number;
+  readonly ttlMs: number;
+  readonly epoch: Epoch;
+};
+
+/** What a joiner is told. */
+export type JoinAnswer = {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly raftId: number | null;
+  readonly lease: LeaseAnswer;
+};
+
+const FORMAT = 1;
+
+/** The text of an entry. */
+export function encodeEntry(stamp: Stamp, command: Command): string {
+  return canonical({
+    v: FORMAT,
+    at: { elapsedMs: stamp.elapsedMs, wallMs: stamp.wallMs },
+    do: command as unknown as Canonical,
+  });
+}
+
+/**
+ * Reads an entry's text. An entry of another version stops the node: skipping it would let this
+ * replica differ from the others in silence.
+ */
+export function decodeEntry(text: string): { readonly stamp: Stamp; readonly command: Command } {
+  const { v, at, do: command } = JSON.parse(text) as { v: number; at: Stamp; do: Command };
+  assert(v === FORMAT, `entry of version ${v}: this program reads ${FORMAT}`);
+  return { stamp: at, command };
+}

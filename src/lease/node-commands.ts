@@ -1,0 +1,164 @@
+import type { Canonical } from "../base/canonical.ts";
+import { DenimError } from "../base/errors.ts";
+import type { CommandOf, JoinAnswer, Joiner } from "./command.ts";
+import { clusterOf, type Context, findNode, memberOf } from "./context.ts";
+import { acquireLease, confiscate, giveBack } from "./lease-commands.ts";
+import { type NodeBody, SINGLE, type StateRecord } from "./records.ts";
+import { leaseOf, nodeByName, theGroup } from "./state.ts";
+
+/** The one entry of a join: it consumes the use, adds the node and grants the lease. */
+export function joinNode(context: Context, command: CommandOf<"node.join">): Canonical {
+  const { draft } = context;
+  const known = [...draft.all("node")].find(({ body }) => body.csrKey === command.node.csrKey);
+  // The same request again: its first answer was lost. It costs nothing.
+  if (known !== undefined) return admitted(context, known.key, command.node);
+  spend(context, command.tokenId);
+  if (command.node.replace !== undefined) {
+    banish(context, findNode(context, command.node.replace));
+  }
+  addNode(context, command.node, command.tokenId);
+  return admitted(context, command.node.nodeId, command.node);
+}
+
+/** Adds the node's record; a taken name gets a number. */
+export function addNode(context: Context, joiner: Joiner, tokenId?: string): void {
+  const { draft } = context;
+  if (draft.get("node", joiner.nodeId) !== undefined) {
+    throw new DenimError("JOIN_REFUSED", `The node id ${joiner.nodeId} is in use`);
+  }
+  draft.put("node", joiner.nodeId, {
+    name: freeName(context, joiner.name),
+    role: joiner.role,
+    ...(joiner.role === "server" ? { raftId: nextRaftId(context), storeId: joiner.storeId } : {}),
+    address: joiner.address,
+    csrKey: joiner.csrKey,
+    ...(tokenId === undefined ? {} : { tokenId }),
+    version: joiner.version,
+    ...(joiner.ephemeral ? { ephemeral: true } : {}),
+    joinedWallMs: context.wallMs,
+    certificateEndsWallMs: joiner.certificateEndsWallMs,
+  });
+}
+
+/** What a joiner is told: who it is now, and its lease. */
+export function admitted(context: Context, nodeId: string, joiner: Joiner): JoinAnswer {
+  const { name, role, raftId } = memberOf(context, nodeId);
+  const { attributes, wish = [] } = joiner;
+  const lease = acquireLease(context, { kind: "lease.acquire", node: nodeId, attributes, wish });
+  return { nodeId, name, role, raftId: raftId ?? null, lease };
+}
+
+/** A node goes of its own will: its subnet is free at once. */
+export function leaveNode(context: Context, command: CommandOf<"node.leave">): Canonical {
+  const { draft } = context;
+  const record = draft.get("node", command.node);
+  if (record === undefined) return null;
+  refuseVoter(context, record);
+  const lease = leaseOf(draft, record.key);
+  if (lease !== undefined) giveBack(context, lease);
+  bury(context, record);
+  return null;
+}
+
+/** A node is put out by others: its subnet waits until it cannot be using it any more. */
+export function removeNode(context: Context, command: CommandOf<"node.remove">): Canonical {
+  const record = findNode(context, command.node);
+  banish(context, record);
+  return { node: record.key, name: record.body.name };
+}
+
+export function updateNode(context: Context, command: CommandOf<"node.update">): Canonical {
+  const body = memberOf(context, command.node);
+  const { incarnation, address, version, certificateEndsWallMs } = command;
+  const started = incarnation !== undefined &&
+    incarnation.counter >= (body.incarnation?.counter ?? 0);
+  const next: NodeBody = {
+    ...body,
+    ...(started ? { incarnation } : {}),
+    ...(address === undefined ? {} : { address }),
+    ...(version === undefined ? {} : { version }),
+    ...(certificateEndsWallMs === undefined ? {} : { certificateEndsWallMs }),
+  };
+  const changed = (Object.keys(next) as (keyof NodeBody)[])
+    .some((key) => JSON.stringify(next[key]) !== JSON.stringify(body[key]));
+  if (changed) context.draft.put("node", command.node, next);
+  return null;
+}
+
+export function markSilent(context: Context, command: CommandOf<"node.silent">): Canonical {
+  const record = context.draft.get("node", command.node);
+  if (record === undefined || (record.body.silent === true) === command.silent) return null;
+  const startId = record.body.incarnation?.startId;
+  if (command.startId !== undefined && command.startId !== startId) return null;
+  const { silent: _, ...heard } = record.body;
+  context.draft.put("node", record.key, command.silent ? { ...heard, silent: true } : heard);
+  return null;
+}
+
+function spend(context: Context, tokenId: string): void {
+  const { draft } = context;
+  const token = draft.get("token", tokenId)?.body;
+  if (token === undefined) {
+    throw new DenimError("TOKEN_INVALID", "The cluster does not know this token", {
+      why: "it was revoked, or belongs to another cluster",
+      fix: "make a new one on a server: denim token create",
+    });
+  }
+  if (token.expiresWallMs <= context.wallMs) {
+    throw new DenimError("TOKEN_EXPIRED", "The token has expired", {
+      why: `it was good until ${new Date(token.expiresWallMs).toISOString()}`,
+      fix: "make a new one on a server: denim token create --ttl 1h",
+    });
+  }
+  if (token.usesLeft === 0) {
+    throw new DenimError("TOKEN_USED", "The token has been used up", {
+      why: "a token lets in as many hosts as it was made for, by default one",
+      fix: "make a new one on a server: denim token create --uses N",
+    });
+  }
+  if (token.usesLeft === null) return;
+  draft.put("token", tokenId, { ...token, usesLeft: token.usesLeft - 1 });
+}
+
+function nextRaftId(context: Context): number {
+  const cluster = clusterOf(context);
+  const lastRaftId = cluster.lastRaftId + 1;
+  context.draft.put("cluster", SINGLE, { ...cluster, lastRaftId });
+  return lastRaftId;
+}
+
+function freeName(context: Context, wanted: string): string {
+  let name = wanted;
+  for (let n = 2; nodeByName(context.draft, name) !== undefined; n++) name = `${wanted}-${n}`;
+  return name;
+}
+
+function banish(context: Context, record: StateRecord<"node">): void {
+  refuseVoter(context, record);
+  const lease = leaseOf(context.draft, record.key);
+  if (lease !== undefined) confiscate(context, lease);
+  bury(context, record);
+}
+
+function bury(context: Context, record: StateRecord<"node">): void {
+  const { draft, wallMs } = context;
+  draft.delete("node", record.key);
+  draft.put("tombstone", record.key, {
+    name: record.body.name,
+    untilWallMs: record.body.certificateEndsWallMs,
+  });
+  for (const old of [...draft.all("tombstone")]) {
+    if (old.body.untilWallMs < wallMs) draft.delete("tombstone", old.key);
+  }
+}
+
+/** The Raft group lets a member go first; the planner does that. */
+function refuseVoter(context: Context, record: StateRecord<"node">): void {
+  const { voters, learners } = theGroup(context.draft);
+  const raftId = record.body.raftId;
+  if (raftId === undefined || ![...voters, ...learners].includes(raftId)) return;
+  throw new DenimError("REVISION_MISMATCH", `${record.body.name} still holds the log`, {
+    why: "a server leaves the Raft group before it leaves the cluster",
+    fix: "try again: the leader takes it out of the group first",
+  });
+}

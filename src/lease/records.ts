@@ -1,0 +1,172 @@
+/** One unbroken history of the cluster. Compared whole: equal `n` with another `random` is a fork. */
+export type Epoch = {
+  readonly n: number;
+  /** 16 hex digits, new at each recover or restore. */
+  readonly random: string;
+};
+
+/** One process lifetime of a node: a counter on its disk and a random name. */
+export interface Incarnation {
+  readonly counter: number;
+  readonly startId: string;
+}
+
+export type Role = "server" | "agent";
+
+export interface ClusterBody {
+  /** 32 hex digits. */
+  readonly clusterId: string;
+  readonly name: string;
+  readonly epoch: Epoch;
+  /** The last raft id given out; ids are never used twice. */
+  readonly lastRaftId: number;
+  /** How many voters the planner aims for once there are three servers. */
+  readonly votersWanted: number;
+  readonly featureLevel: number;
+  readonly createdWallMs: number;
+}
+
+/** The Raft group, as of the last applied membership change. */
+export interface GroupBody {
+  readonly voters: readonly number[];
+  readonly learners: readonly number[];
+}
+
+export interface NetworkBody {
+  /** flannel's JSON, as it was typed. */
+  readonly config: string;
+}
+
+export interface NodeBody {
+  readonly name: string;
+  readonly role: Role;
+  /** Given to servers at join, and anew when a store had to be set aside. */
+  readonly raftId?: number;
+  /** Names the data directory that `raftId` was given to. */
+  readonly storeId?: string;
+  /** `host:port` of the control connection. */
+  readonly address: string;
+  /** Identifies the join request, so that a repeated one is answered again: SHA-256 of its key. */
+  readonly csrKey: string;
+  readonly tokenId?: string;
+  readonly version: string;
+  readonly ephemeral?: boolean;
+  /** Nobody has heard of this node for a while. */
+  readonly silent?: boolean;
+  readonly incarnation?: Incarnation;
+  readonly joinedWallMs: number;
+  /** When the node's newest certificate ends. */
+  readonly certificateEndsWallMs: number;
+}
+
+/** What peers need to know to reach a node's containers: flannel's lease attributes. */
+export interface LeaseAttributes {
+  readonly publicIp: string;
+  readonly publicIpv6?: string;
+  readonly backendType: string;
+  /** Whatever the backend published: JSON text, kept verbatim. */
+  readonly backendData: string;
+}
+
+export interface LeaseBody extends LeaseAttributes {
+  readonly node: string;
+  /** One prefix per family, IPv4 first. */
+  readonly subnets: readonly string[];
+}
+
+export interface TokenBody {
+  /** SHA-256 of the secret, hex. The secret itself is never stored. */
+  readonly secretHash: string;
+  readonly role: Role;
+  /** `null`: any number of times. */
+  readonly usesLeft: number | null;
+  readonly expiresWallMs: number;
+  readonly name?: string;
+  readonly createdWallMs: number;
+}
+
+/** A subnet set aside: for the node of that name, or for nobody. */
+export interface ReservationBody {
+  readonly nodeName?: string;
+}
+
+/** A removed node, until its last certificate has ended. */
+export interface TombstoneBody {
+  readonly name: string;
+  readonly untilWallMs: number;
+}
+
+/** When a lease ends, on the lease clock. Servers only; a renewal changes nothing else. */
+export interface DeadlineBody {
+  readonly deadlineMs: number;
+}
+
+/** A subnet that somebody had. Servers only. */
+export interface FreedBody {
+  readonly how: "released" | "expired" | "removed";
+  readonly node: string;
+  /** Raft index at which it was freed: the order of reuse. */
+  readonly order: number;
+  /** Until then, on the lease clock, no other node gets it. */
+  readonly quarantineEndsMs: number;
+}
+
+/** The revisioned section: watched, and the same on every node. */
+export interface RevisionedBodies {
+  readonly cluster: ClusterBody;
+  readonly group: GroupBody;
+  readonly network: NetworkBody;
+  readonly node: NodeBody;
+  readonly lease: LeaseBody;
+  readonly token: TokenBody;
+  readonly reservation: ReservationBody;
+  readonly tombstone: TombstoneBody;
+}
+
+/** The clock section: known to servers only, with a digest of its own. */
+export interface ClockBodies {
+  readonly deadline: DeadlineBody;
+  readonly freed: FreedBody;
+}
+
+export type Bodies = RevisionedBodies & ClockBodies;
+export type RevisionedTable = keyof RevisionedBodies;
+export type ClockTable = keyof ClockBodies;
+export type Table = RevisionedTable | ClockTable;
+
+export const REVISIONED_TABLES: readonly RevisionedTable[] = [
+  ...["cluster", "group", "network", "node", "lease", "token", "reservation", "tombstone"] as const,
+];
+export const CLOCK_TABLES: readonly ClockTable[] = ["deadline", "freed"];
+
+export function isRevisioned(table: Table): table is RevisionedTable {
+  return (REVISIONED_TABLES as readonly Table[]).includes(table);
+}
+
+/** The only key of the tables that have one record. */
+export const SINGLE = "it";
+
+/** `T` may be a union: then the record is one of its members, told apart by `table`. */
+export type StateRecord<T extends Table = Table> = {
+  [K in T]: {
+    readonly table: K;
+    readonly key: string;
+    /** Raft index of the entry that made the record. */
+    readonly createRevision: number;
+    /** Raft index of the entry that changed it last. */
+    readonly modRevision: number;
+    readonly body: Bodies[K];
+  };
+}[T];
+
+/** One record before and after an entry; `undefined` where there was none. */
+export interface StateChange {
+  readonly table: Table;
+  readonly key: string;
+  readonly before: StateRecord | undefined;
+  readonly after: StateRecord | undefined;
+}
+
+export function equalEpoch(a: Epoch, b: Epoch): boolean {
+  return a.n === b.n && a.random === b.random;
+}

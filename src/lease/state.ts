@@ -1,0 +1,173 @@
+import { assert } from "../base/errors.ts";
+import type { Bodies, LeaseBody, NodeBody, StateChange, StateRecord, Table } from "./records.ts";
+import { CLOCK_TABLES, isRevisioned, REVISIONED_TABLES, SINGLE } from "./records.ts";
+
+/** What may be asked of the state; the same questions work on a draft of it. */
+export interface StateReader {
+  /** Raft index of the last entry that changed a revisioned record. */
+  readonly revision: number;
+  /** The lease clock, milliseconds. It stands still while there is no leader. */
+  readonly clockMs: number;
+  get<T extends Table>(table: T, key: string): StateRecord<T> | undefined;
+  all<T extends Table>(table: T): Iterable<StateRecord<T>>;
+}
+
+/** Everything the cluster agrees on. Records are immutable; only {@link State.commit} replaces them. */
+export class State implements StateReader {
+  #revision = 0;
+  #clockMs = 0;
+  readonly #tables = new Map<Table, Map<string, StateRecord>>(
+    [...REVISIONED_TABLES, ...CLOCK_TABLES].map((table) => [table, new Map()]),
+  );
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get clockMs(): number {
+    return this.#clockMs;
+  }
+
+  get<T extends Table>(table: T, key: string): StateRecord<T> | undefined {
+    return this.#tables.get(table)!.get(key) as StateRecord<T> | undefined;
+  }
+
+  all<T extends Table>(table: T): Iterable<StateRecord<T>> {
+    return this.#tables.get(table)!.values() as Iterable<StateRecord<T>>;
+  }
+
+  /** Records of the section, in no particular order. */
+  *records(section: "revisioned" | "clock"): Iterable<StateRecord> {
+    for (const table of section === "revisioned" ? REVISIONED_TABLES : CLOCK_TABLES) {
+      yield* this.#tables.get(table)!.values();
+    }
+  }
+
+  /** Takes the changes of one entry. `clockMs` never goes back. */
+  commit(index: number, changes: readonly StateChange[], clockMs: number): void {
+    assert(clockMs >= this.#clockMs, "the lease clock never goes back");
+    this.#clockMs = clockMs;
+    for (const { table, key, after } of changes) {
+      if (after === undefined) this.#tables.get(table)!.delete(key);
+      else this.#tables.get(table)!.set(key, after);
+      if (isRevisioned(table)) this.#revision = index;
+    }
+  }
+
+  /** A state from records that were stored or received. */
+  static restore(
+    records: Iterable<StateRecord>,
+    at: { readonly revision: number; readonly clockMs: number },
+  ): State {
+    const state = new State();
+    for (const record of records) state.#tables.get(record.table)!.set(record.key, record);
+    state.#revision = at.revision;
+    state.#clockMs = at.clockMs;
+    return state;
+  }
+}
+
+/** One command's changes on top of the state, dropped as a whole when the command is refused. */
+export class Draft implements StateReader {
+  readonly #state: StateReader;
+  readonly #changed = new Map<string, StateChange>();
+  readonly index: number;
+  readonly clockMs: number;
+
+  constructor(state: StateReader, at: { readonly index: number; readonly clockMs: number }) {
+    this.#state = state;
+    this.index = at.index;
+    this.clockMs = at.clockMs;
+  }
+
+  get revision(): number {
+    return this.#state.revision;
+  }
+
+  get<T extends Table>(table: T, key: string): StateRecord<T> | undefined {
+    const change = this.#changed.get(`${table}/${key}`);
+    return change === undefined
+      ? this.#state.get(table, key)
+      : change.after as StateRecord<T> | undefined;
+  }
+
+  *all<T extends Table>(table: T): Iterable<StateRecord<T>> {
+    for (const record of this.#state.all(table)) {
+      if (!this.#changed.has(`${table}/${record.key}`)) yield record;
+    }
+    for (const change of this.#changed.values()) {
+      if (change.table === table && change.after !== undefined) {
+        yield change.after as StateRecord<T>;
+      }
+    }
+  }
+
+  put<T extends Table>(table: T, key: string, body: Bodies[T]): StateRecord<T> {
+    const now = this.get(table, key);
+    const after = {
+      table,
+      key,
+      createRevision: now?.createRevision ?? this.index,
+      modRevision: this.index,
+      body,
+    } as StateRecord<T>;
+    this.#change(table, key, after as StateRecord);
+    return after;
+  }
+
+  delete(table: Table, key: string): void {
+    if (this.get(table, key) !== undefined) this.#change(table, key, undefined);
+  }
+
+  changes(): StateChange[] {
+    return [...this.#changed.values()]
+      .filter(({ before, after }) => before !== undefined || after !== undefined);
+  }
+
+  #change(table: Table, key: string, after: StateRecord | undefined): void {
+    const before = this.#state.get(table, key) as StateRecord | undefined;
+    this.#changed.set(`${table}/${key}`, { table, key, before, after });
+  }
+}
+
+/** The lease of a node; a node has at most one. */
+export function leaseOf(state: StateReader, node: string): StateRecord<"lease"> | undefined {
+  return find(state.all("lease"), (record) => record.body.node === node);
+}
+
+export function nodeByName(state: StateReader, name: string): StateRecord<"node"> | undefined {
+  return find(state.all("node"), (record) => record.body.name === name);
+}
+
+export function nodeByRaftId(state: StateReader, raftId: number): StateRecord<"node"> | undefined {
+  return find(state.all("node"), (record) => record.body.raftId === raftId);
+}
+
+export function theCluster(state: StateReader): Bodies["cluster"] | undefined {
+  return state.get("cluster", SINGLE)?.body;
+}
+
+export function theGroup(state: StateReader): Bodies["group"] {
+  return state.get("group", SINGLE)?.body ?? { voters: [], learners: [] };
+}
+
+/** The network config's text, as it was typed. */
+export function theNetwork(state: StateReader): string | undefined {
+  return state.get("network", SINGLE)?.body.config;
+}
+
+/** Nodes with their leases, sorted by name: what most views show. */
+export function nodesWithLeases(
+  state: StateReader,
+): { readonly id: string; readonly node: NodeBody; readonly lease: LeaseBody | undefined }[] {
+  const leases = new Map<string, LeaseBody>();
+  for (const { body } of state.all("lease")) leases.set(body.node, body);
+  return [...state.all("node")]
+    .map(({ key, body }) => ({ id: key, node: body, lease: leases.get(key) }))
+    .sort((a, b) => (a.node.name < b.node.name ? -1 : 1));
+}
+
+function find<T>(items: Iterable<T>, wanted: (item: T) => boolean): T | undefined {
+  for (const item of items) if (wanted(item)) return item;
+  return undefined;
+}

@@ -1,0 +1,149 @@
+import { Queue } from "../base/queue.ts";
+import type { Event, Feed, Position } from "../lease/cluster.ts";
+import { equalEpoch, type StateRecord } from "../lease/records.ts";
+
+/** Entries kept for followers that come back; an older position gets a snapshot. */
+const HISTORY_MAX = 10_000;
+/** What one follower may leave unread before it is sent away to resume. */
+const UNREAD_MAX = 4_096;
+
+export interface FeedOptions {
+  /** The revisioned records, now. */
+  readonly records: () => readonly StateRecord[];
+  readonly position: Position;
+}
+
+/**
+ * The recent past of a copy, and those who follow it. A follower is never served anything older
+ * than it has seen, never skips an event in silence, and never makes anybody wait: a slow one is
+ * closed and resumes from its last position (etcd #17529, #15271, #18089).
+ */
+export class FeedHistory {
+  readonly #records: () => readonly StateRecord[];
+  #position: Position;
+  /** Followers from before this revision get a snapshot. */
+  #compactRevision: number;
+  #entries: { readonly revision: number; readonly events: readonly Event[] }[] = [];
+  readonly #followers = new Set<Queue<Feed>>();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: FeedOptions) {
+    this.#records = options.records;
+    this.#position = options.position;
+    this.#compactRevision = options.position.revision;
+  }
+
+  get followers(): number {
+    return this.#followers.size;
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** One entry's events. */
+  publish(revision: number, events: readonly Event[]): void {
+    this.#position = { epoch: this.#position.epoch, revision };
+    this.#entries.push({ revision, events });
+    if (this.#entries.length > HISTORY_MAX) {
+      this.#compactRevision = this.#entries.shift()!.revision;
+    }
+    this.#tell({ kind: "events", position: this.#position, events });
+  }
+
+  /** The copy was replaced as a whole. */
+  reset(position: Position): void {
+    this.#position = position;
+    this.#entries = [];
+    this.#compactRevision = position.revision;
+    this.#tell(this.#snapshot());
+  }
+
+  progress(digest: string, leaderAgeMs: number | undefined): void {
+    this.#tell({ kind: "progress", position: this.#position, digest, leaderAgeMs });
+  }
+
+  /** Ends every follower. */
+  close(): void {
+    for (const follower of this.#followers) follower.close();
+    this.#wakeWaiting();
+  }
+
+  async *follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed> {
+    await this.#reach(from, signal);
+    if (signal.aborted) return;
+    const follower = new Queue<Feed>(UNREAD_MAX);
+    const stop = () => follower.close();
+    signal.addEventListener("abort", stop, { once: true });
+    this.#followers.add(follower);
+    try {
+      yield* this.#since(from);
+      while (await follower.ready() && !signal.aborted) yield* merged(follower.drain());
+    } finally {
+      this.#followers.delete(follower);
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** A copy that lags behind its follower waits instead of going back in time. */
+  async #reach(from: Position | undefined, signal: AbortSignal): Promise<void> {
+    const behind = () =>
+      from !== undefined && equalEpoch(from.epoch, this.#position.epoch) &&
+      from.revision > this.#position.revision && !signal.aborted;
+    while (behind()) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  *#since(from: Position | undefined): Iterable<Feed> {
+    const { epoch } = this.#position;
+    const resumable = from !== undefined && equalEpoch(from.epoch, epoch) &&
+      from.revision >= this.#compactRevision;
+    if (!resumable) {
+      yield this.#snapshot();
+      return;
+    }
+    const missed = this.#entries.filter(({ revision }) => revision > from.revision);
+    if (missed.length === 0) return;
+    yield {
+      kind: "events",
+      position: { epoch, revision: missed.at(-1)!.revision },
+      events: missed.flatMap(({ events }) => events),
+    };
+  }
+
+  #snapshot(): Feed {
+    return { kind: "snapshot", position: this.#position, records: this.#records() };
+  }
+
+  #tell(feed: Feed): void {
+    for (const follower of this.#followers) {
+      if (!follower.push(feed)) follower.close();
+    }
+    this.#wakeWaiting();
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+}
+
+/** Neighbouring events travel together: what piled up while a follower was busy is one frame. */
+function* merged(feeds: readonly Feed[]): Iterable<Feed> {
+  let held: Extract<Feed, { kind: "events" }> | undefined;
+  for (const feed of feeds) {
+    if (feed.kind === "events") {
+      const events = held === undefined ? feed.events : [...held.events, ...feed.events];
+      held = { kind: "events", position: feed.position, events };
+      continue;
+    }
+    if (held !== undefined) yield held;
+    held = undefined;
+    yield feed;
+  }
+  if (held !== undefined) yield held;
+}

@@ -1,0 +1,182 @@
+import { assert } from "../base/errors.ts";
+import type { StateChange, StateRecord } from "../lease/records.ts";
+import type { AppliedRecord, Loaded, Starts, StoreFormat } from "./load.ts";
+import type { Entry, HardState } from "../raft/mod.ts";
+import { Batch, Database } from "./database.ts";
+import { KEYS, RANGES } from "./keys.ts";
+import { load } from "./load.ts";
+import { type Chain, type HardRecord, type LogRecord, NO_TRIM, type TrimRecord } from "./log.ts";
+
+/** What one turn of a driver wants on disk, together. */
+export interface Write {
+  readonly format?: StoreFormat;
+  readonly starts?: Starts;
+  readonly hardState?: HardState;
+  readonly entries?: readonly Entry[];
+  readonly state?: { readonly changes: readonly StateChange[]; readonly applied: AppliedRecord };
+  /** Entries up to here are not needed any more; never above the stored `applied`. */
+  readonly trimTo?: number;
+}
+
+/** A state that replaces whatever is there. */
+export interface Installation {
+  readonly applied: AppliedRecord;
+  readonly records: readonly StateRecord[];
+  /** On a server: the log's chain at the snapshot, and the hard state that goes with it. */
+  readonly log?: { readonly chain: number; readonly hardState: HardState };
+}
+
+/** Entries removed in one batch: trimming must not hold up the log. */
+const TRIM_MAX = 1_000;
+
+/** One node's database: its log, if it is a server, and its copy of the state. */
+export class Store implements AsyncDisposable {
+  readonly #database: Database;
+  #chain: Chain;
+  #hardState: HardState | undefined;
+  #stored: Set<string>;
+  #writing = false;
+  readonly loaded: Loaded;
+
+  private constructor(database: Database, loaded: Loaded, chain: Chain) {
+    this.#database = database;
+    this.loaded = loaded;
+    this.#chain = chain;
+    this.#hardState = loaded.hardState;
+    this.#stored = new Set(loaded.records.map((record) => KEYS.state(record.table, record.key)));
+  }
+
+  /** @throws `STORE_LOCKED` `PERMISSION_DENIED` `STORE_DAMAGED` `STORE_FAILED` */
+  static async open(path: string): Promise<Store> {
+    const database = await Database.open(path);
+    try {
+      const { loaded, chain } = await load(database);
+      return new Store(database, loaded, chain);
+    } catch (error) {
+      await database[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Term and chain at an index that is still retained. */
+  placeAt(index: number): TrimRecord | undefined {
+    return this.#chain.at(index);
+  }
+
+  get trim(): TrimRecord {
+    return this.#chain.trim;
+  }
+
+  /** One synced batch. One at a time. @throws `STORE_FAILED`: the store is then finished. */
+  async write(write: Write): Promise<void> {
+    const batch = new Batch();
+    if (write.format !== undefined) batch.put(KEYS.format, write.format);
+    if (write.starts !== undefined) batch.put(KEYS.starts, write.starts);
+    if (write.entries?.length) this.#append(batch, write.entries);
+    this.#hardState = write.hardState ?? this.#hardState;
+    if (write.hardState !== undefined || write.entries?.length) this.#putHard(batch);
+    if (write.state !== undefined) this.#putState(batch, write.state);
+    if (write.trimTo !== undefined) this.#trim(batch, write.trimTo);
+    await this.#commit(batch);
+  }
+
+  /** Replaces the state, and on a server the log, in one batch: all of it or nothing. */
+  async install(installation: Installation): Promise<void> {
+    const { applied, records, log } = installation;
+    const batch = new Batch();
+    const wanted = new Set(records.map((record) => KEYS.state(record.table, record.key)));
+    for (const key of this.#stored) if (!wanted.has(key)) batch.delete(key);
+    for (const record of records) batch.put(KEYS.state(record.table, record.key), record);
+    batch.put(KEYS.applied, applied);
+    this.#stored = wanted;
+    if (log !== undefined) this.#restartLog(batch, applied, log);
+    await this.#commit(batch);
+  }
+
+  /**
+   * The node holds the log no more. Term and vote stay: a server that came back under the same id
+   * must not vote a second time in a term.
+   */
+  async dropLog(): Promise<void> {
+    const batch = new Batch();
+    for (const key of await this.#database.keys(RANGES.log)) batch.delete(key);
+    batch.delete(KEYS.trim);
+    this.#chain.cut(NO_TRIM);
+    this.#hardState = { term: 0, vote: 0, ...this.#hardState, commit: 0 };
+    this.#putHard(batch);
+    await this.#commit(batch);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#database[Symbol.asyncDispose]();
+  }
+
+  #append(batch: Batch, entries: readonly Entry[]): void {
+    const endBefore = this.#chain.last.index;
+    for (const entry of entries) {
+      const { term, type, data } = entry;
+      const chain = this.#chain.append(entry);
+      batch.put(KEYS.log(entry.index), { term, type, data, chain } satisfies LogRecord);
+    }
+    // A conflicting suffix goes in the batch that replaces it.
+    for (let index = this.#chain.last.index + 1; index <= endBefore; index++) {
+      batch.delete(KEYS.log(index));
+    }
+  }
+
+  #putHard(batch: Batch): void {
+    assert(this.#hardState !== undefined, "a log has a hard state");
+    const { index: lastIndex, chain: lastChain } = this.#chain.last;
+    batch.put(KEYS.hard, { ...this.#hardState, lastIndex, lastChain } satisfies HardRecord);
+  }
+
+  #putState(batch: Batch, { changes, applied }: NonNullable<Write["state"]>): void {
+    for (const { table, key, after } of changes) {
+      const name = KEYS.state(table, key);
+      if (after === undefined) {
+        batch.delete(name);
+        this.#stored.delete(name);
+      } else {
+        batch.put(name, after);
+        this.#stored.add(name);
+      }
+    }
+    batch.put(KEYS.applied, applied);
+  }
+
+  #trim(batch: Batch, wanted: number): void {
+    const from = this.#chain.trim.index;
+    const index = Math.min(wanted, from + TRIM_MAX);
+    if (index <= from) return;
+    const trim = this.#chain.at(index);
+    assert(trim !== undefined, `cannot trim to ${index}: the log ends before`);
+    for (let i = from + 1; i <= index; i++) batch.delete(KEYS.log(i));
+    batch.put(KEYS.trim, trim);
+    this.#chain.cut(trim);
+  }
+
+  #restartLog(
+    batch: Batch,
+    applied: AppliedRecord,
+    log: NonNullable<Installation["log"]>,
+  ): void {
+    const { index, term } = applied;
+    const from = this.#chain.trim.index + 1;
+    const end = this.#chain.last.index;
+    const trim = { index, term, chain: log.chain };
+    this.#chain.cut(trim);
+    // The whole log goes unless it holds the snapshot's own entry (hashicorp/raft #697).
+    const keptFrom = this.#chain.last.index > index ? index + 1 : end + 1;
+    for (let i = from; i < keptFrom; i++) batch.delete(KEYS.log(i));
+    batch.put(KEYS.trim, trim);
+    this.#hardState = log.hardState;
+    this.#putHard(batch);
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    assert(!this.#writing, "one write at a time");
+    this.#writing = true;
+    await this.#database.write(batch);
+    this.#writing = false;
+  }
+}

@@ -1,0 +1,78 @@
+import type { Feed, Position } from "../lease/cluster.ts";
+import type { Command } from "../lease/command.ts";
+import type { StateRecord } from "../lease/records.ts";
+import type { Message, SnapshotOffer } from "../raft/mod.ts";
+
+/** The oldest and newest form of these messages that this program speaks. */
+export const PROTOCOL = { min: 1, max: 1 };
+
+/** What nodes say to each other, by kind: the names and bodies of protocol 1. */
+export const KIND = {
+  /** Notice between servers: {@link RaftNotice}. */
+  raft: "raft",
+  /** Request between servers, several for one snapshot: {@link SnapshotPart}. */
+  snapshot: "raft.snapshot",
+  /** Request to a server: {@link ProposeRequest}, answered with the command's value. */
+  propose: "propose",
+  /** Request to a server: answered with the {@link Position} that a linearizable read needs. */
+  read: "read",
+  /** Stream from a server: {@link FollowRequest}, items are {@link FollowItem}. */
+  follow: "follow",
+  /** Request to a new standby: {@link CaDelivery}. Its answer says that it has the key on disk. */
+  ca: "ca.deliver",
+  /** Notice to the leader every two seconds: {@link ConnectedNotice}. */
+  connected: "connected",
+  /** Request to any node: the routes that it programs. */
+  routes: "routes",
+  /** Request to a server: the routes of another node, which it may be connected to. */
+  nodeRoutes: "node.routes",
+  /** Request to a server, which passes it on to the leader: {@link LeaveRequest}. */
+  leave: "leave",
+} as const;
+
+export interface RaftNotice {
+  readonly messages: readonly Message[];
+}
+
+export interface SnapshotPart {
+  /** Names this transfer; a part of another one starts anew. */
+  readonly transfer: string;
+  readonly records: readonly StateRecord[];
+  /** With the last part. */
+  readonly end?: {
+    readonly offer: SnapshotOffer;
+    readonly applied: unknown;
+    readonly chain: number;
+  };
+}
+
+export interface ProposeRequest {
+  readonly command: Command;
+}
+
+export interface FollowRequest {
+  readonly from?: Position;
+}
+
+/** A {@link Feed}, but a snapshot comes in parts: all but the last have no position yet. */
+export type FollowItem = Feed | {
+  readonly kind: "part";
+  readonly records: readonly StateRecord[];
+};
+
+export interface CaDelivery {
+  readonly caKey: string;
+}
+
+export interface ConnectedNotice {
+  readonly nodes: readonly { readonly node: string; readonly startId: string }[];
+}
+
+export interface LeaveRequest {
+  readonly node: string;
+  /** By its own wish, or put out by others. */
+  readonly how: "leave" | "remove";
+}
+
+/** Records in one part of a snapshot: some 128 KiB. */
+export const PART_RECORDS = 300;
