@@ -1,8 +1,11 @@
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import process from "node:process";
 import { DenimError } from "../../base/errors.ts";
 import { runProgram } from "../lab/ip.ts";
 import { ownProgram } from "../lab/self.ts";
+import { forward } from "./forward.ts";
+import { makeNames, outsideSocketIn, readSocketIn } from "./names.ts";
 
 /** Namespaces of the network can be made by this process, or by one in a user namespace. */
 export type Place = "here" | "user-namespace";
@@ -10,9 +13,10 @@ export type Place = "here" | "user-namespace";
 /**
  * In a user namespace a plain user may do to namespaces of the network what root does to the
  * machine's. The names of network namespaces are files below /run, which there gets a file system
- * of its own. The machine's network stays in sight: the demo's API is offered there.
+ * of its own. A network of its own is needed because iproute2 goes back to the one that it came
+ * from, which only works where that one belongs to the same user namespace.
  */
-const ENTER = ["--user", "--map-root-user", "--mount"];
+const ENTER = ["--user", "--map-root-user", "--mount", "--net"];
 const PREPARE = "mount -t tmpfs denim-demo /run && ";
 
 /** Finds out by trying. Rejects with `PERMISSION_DENIED` and what to type instead. */
@@ -34,10 +38,27 @@ export async function findPlace(parameters: readonly string[]): Promise<Place> {
   });
 }
 
-/** Runs the demo once more, in a user namespace, and resolves with its exit status. */
-export function playInUserNamespace(parameters: readonly string[]): Promise<number> {
-  const own = [...ownProgram(), "demo", ...parameters, "--inside"];
-  const child = spawn("unshare", [...ENTER, "sh", "-c", `${PREPARE}exec "$@"`, "sh", ...own], {
+/**
+ * Runs the demo once more, in a user namespace, and resolves with its exit status. What has to be
+ * outside stays in this process: the port where the API is offered, and the way back to it.
+ */
+export async function playInUserNamespace(
+  parameters: readonly string[],
+  apiPort: number | undefined,
+): Promise<number> {
+  const { folder } = makeNames();
+  try {
+    await using api = await forward({ port: apiPort }, { path: readSocketIn(folder) });
+    await using _back = await forward({ path: outsideSocketIn(folder) }, { port: api.port });
+    const more = ["--api-port", String(api.port), "--inside", folder];
+    return await runInside([...ownProgram(), "demo", ...parameters, ...more]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function runInside(command: readonly string[]): Promise<number> {
+  const child = spawn("unshare", [...ENTER, "sh", "-c", `${PREPARE}exec "$@"`, "sh", ...command], {
     // The pipe is never written to: it ends when this process does, however that happens.
     stdio: ["pipe", "inherit", "inherit"],
   });

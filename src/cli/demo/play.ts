@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { DenimError } from "../../base/errors.ts";
 import type { Host } from "../lab/host.ts";
-import { getJson } from "../lab/http.ts";
+import { type ApiPlace, getJson } from "../lab/http.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { Program } from "../lab/self.ts";
 import { waitFor } from "../lab/wait.ts";
@@ -15,8 +15,8 @@ export interface Play {
   readonly clock: Clock;
   readonly program: Program;
   readonly hosts: number;
-  /** Where the API answers outside of the namespaces. */
-  readonly port: number;
+  /** The port outside of the namespaces, and how it is reached from here. */
+  readonly api: { readonly port: number; readonly outside: ApiPlace };
   readonly signal: AbortSignal;
 }
 
@@ -167,10 +167,10 @@ async function probe(demo: Play): Promise<Reaches> {
 }
 
 async function askFromOutside(demo: Play): Promise<void> {
-  const { port, hosts } = demo;
-  const what = `the API, from outside of the namespaces, at 127.0.0.1:${port}`;
+  const { api, hosts } = demo;
+  const what = `the API, from outside of the namespaces, at 127.0.0.1:${api.port}`;
   await stepOf(demo, demo.lab.hosts[0], what, async () => {
-    const { items } = await getJson({ port }, "/v1/leases") as { items: unknown[] };
+    const { items } = await getJson(api.outside, "/v1/leases") as { items: unknown[] };
     if (items.length === hosts) return items.length;
     throw new DenimError("CHECKS_FAILED", `It knows ${items.length} leases, not ${hosts}`);
   }, (leases) => `${leases} leases`);

@@ -1,18 +1,17 @@
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../../base/clock.ts";
 import { DenimError } from "../../base/errors.ts";
 import { ExitStatus } from "../command.ts";
-import type { DemoFlags } from "../demo.ts";
+import { type DemoFlags, HOSTS_DEFAULT } from "../demo.ts";
+import type { ApiPlace } from "../lab/http.ts";
 import { Lab } from "../lab/lab.ts";
 import { isClean } from "../lab/leftovers.ts";
 import { ownProgram } from "../lab/self.ts";
 import { type Io, renderJson } from "../output.ts";
-import { findPlace, type Place, playInUserNamespace } from "./enter.ts";
-import { type Forward, forward } from "./forward.ts";
+import { findPlace, playInUserNamespace } from "./enter.ts";
+import { forward } from "./forward.ts";
+import { makeNames, namesIn, outsideSocketIn, readSocketIn } from "./names.ts";
 import { type HostReport, play } from "./play.ts";
 import {
   allReached,
@@ -31,32 +30,28 @@ interface Stage {
   readonly flags: DemoFlags;
   readonly io: Io;
   readonly say: (text: string) => void;
-  readonly place: Place;
   readonly lab: Lab;
-  readonly api: Forward;
+  readonly api: Api;
   readonly steps: Steps;
   readonly signal: AbortSignal;
 }
 
 /** `denim demo`. Rejects unless everything worked and everything is gone again. */
 export async function runDemo(flags: DemoFlags, io: Io): Promise<void> {
-  const parameters = wordsOf(flags);
-  const place = flags.inside ? "user-namespace" : await findPlace(parameters);
-  if (place === "user-namespace" && !flags.inside) {
-    throw new ExitStatus(await playInUserNamespace(parameters));
+  if (flags.inside === undefined && await findPlace(wordsOf(flags)) === "user-namespace") {
+    throw new ExitStatus(await playInUserNamespace(wordsOf(flags), flags.apiPort));
   }
   const clock = systemClock();
   const say = flags.json ? io.err : io.out;
-  const prefix = `denim-demo-${process.pid}-`;
-  const folder = mkdtempSync(join(shortTmp(), prefix));
+  const names = flags.inside === undefined ? makeNames() : namesIn(flags.inside);
   const program = ownProgram();
-  using interrupt = listenForSignals(flags.inside === true);
+  using interrupt = listenForSignals(flags.inside !== undefined);
   const { signal } = interrupt;
-  const lab = await Lab.create({ prefix, folder, clock, prober: program });
+  const lab = await Lab.create({ ...names, clock, prober: program });
   try {
-    await using api = await forward(flags.apiPort, join(folder, "a", "read.sock"));
+    await using api = await openApi(flags, names.folder);
     const steps = new Steps({ clock, say, widthMax: flags.json ? undefined : io.widthMax });
-    await perform({ flags, io, say, place, lab, api, steps, signal });
+    await perform({ flags, io, say, lab, api, steps, signal });
   } finally {
     const removed = await lab.dispose();
     say(renderRemoved(removed));
@@ -69,13 +64,30 @@ export async function runDemo(flags: DemoFlags, io: Io): Promise<void> {
   }
 }
 
+/** The port outside of the namespaces, and how this process gets there. */
+interface Api extends AsyncDisposable {
+  readonly port: number;
+  readonly outside: ApiPlace;
+}
+
+/** In a user namespace the port is held by the process that started this one. */
+async function openApi({ inside, apiPort }: DemoFlags, folder: string): Promise<Api> {
+  if (inside !== undefined) {
+    const outside = { socketPath: outsideSocketIn(folder) };
+    return { port: apiPort!, outside, async [Symbol.asyncDispose]() {} };
+  }
+  const opened = await forward({ port: apiPort }, { path: readSocketIn(folder) });
+  const { port } = opened;
+  return { port, outside: { port }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+}
+
 async function perform(stage: Stage): Promise<void> {
   const { flags, io, say, lab, api, steps, signal } = stage;
   const clock = systemClock();
   const program = ownProgram();
   say("Denim on this machine\n");
   const hosts = await play({
-    ...{ lab, steps, clock, program, hosts: flags.hosts, port: api.port, signal },
+    ...{ lab, steps, clock, program, hosts: flags.hosts, api, signal },
   }).catch((failure) => fail(stage, failure));
   if (flags.json) io.out(renderJson(outcome(stage, hosts)));
   else say(`\n${renderHosts(hosts, io.widthMax)}\n`);
@@ -87,9 +99,10 @@ async function perform(stage: Stage): Promise<void> {
   }
   if (flags.once) return;
   say("Look around, in another terminal:\n\n");
-  say(renderLook(lookAround({ ...stage, hosts: lab.hosts, program, port: api.port })));
+  say(renderLook(look(stage)));
   say("\nCtrl-C ends it and removes everything.\n");
   if (!signal.aborted) await once(signal, "abort");
+  say("\n");
 }
 
 /** Says what the daemon concerned has logged, while the log is still there. */
@@ -104,15 +117,19 @@ function fail({ lab, say }: Stage, failure: unknown): never {
   throw reason;
 }
 
-function outcome({ lab, api, steps, place }: Stage, hosts: readonly HostReport[]) {
-  const look = lookAround({ hosts: lab.hosts, program: ownProgram(), port: api.port, place });
+function outcome(stage: Stage, hosts: readonly HostReport[]) {
   return {
     ok: allReached(hosts),
-    steps: steps.results,
+    steps: stage.steps.results,
     hosts,
-    api: `http://127.0.0.1:${api.port}`,
-    look: Object.fromEntries(look),
+    api: `http://127.0.0.1:${stage.api.port}`,
+    look: Object.fromEntries(look(stage)),
   };
+}
+
+function look({ lab, api, flags }: Stage) {
+  const place = flags.inside === undefined ? "here" : "user-namespace";
+  return lookAround({ hosts: lab.hosts, program: ownProgram(), port: api.port, place });
 }
 
 /** Aborts on whatever asks the program to end. */
@@ -131,17 +148,11 @@ function listenForSignals(untilInputEnds: boolean): Disposable & { readonly sign
   };
 }
 
-/** The path of a unix socket has at most 107 bytes; and below /run nothing is left to be seen. */
-function shortTmp(): string {
-  const folder = tmpdir();
-  return folder.length > 40 || folder.startsWith("/run/") ? "/tmp" : folder;
-}
-
-function wordsOf({ once, hosts, apiPort, json }: DemoFlags): string[] {
+/** The command line again, less what says where it runs. */
+function wordsOf({ once, hosts, json }: DemoFlags): string[] {
   return [
     ...(once ? ["--once"] : []),
-    ...["--hosts", String(hosts)],
-    ...(apiPort === undefined ? [] : ["--api-port", String(apiPort)]),
+    ...(hosts === HOSTS_DEFAULT ? [] : ["--hosts", String(hosts)]),
     ...(json ? ["--json"] : []),
   ];
 }
