@@ -21,6 +21,7 @@ import {
   renderLook,
   renderRemoved,
 } from "./report.ts";
+import { removeDeadRuns } from "./sweep.ts";
 import { StepFailure, Steps } from "./steps.ts";
 
 const LOG_LINES = 15;
@@ -44,6 +45,9 @@ export async function runDemo(flags: DemoFlags, io: Io): Promise<void> {
   const clock = systemClock();
   const say = flags.json ? io.err : io.out;
   const names = flags.inside === undefined ? makeNames() : namesIn(flags.inside);
+  for (const removed of await removeDeadRuns(names, clock)) {
+    say(`An earlier run was killed. ${renderRemoved(removed)}`);
+  }
   const program = ownProgram();
   using interrupt = listenForSignals(flags.inside !== undefined);
   const { signal } = interrupt;

@@ -11,11 +11,13 @@ import { Host } from "./host.ts";
 import { ipBatch, runProgram } from "./ip.ts";
 import {
   findLeftovers,
+  hasNamesFolder,
   isClean,
   type LabNames,
   type Leftovers,
   removeLeftovers,
   removeLeftoversNow,
+  removeNamesFolder,
 } from "./leftovers.ts";
 import type { Program } from "./self.ts";
 
@@ -34,6 +36,7 @@ export class Lab implements AsyncDisposable {
   readonly hosts: Host[] = [];
   readonly #options: LabOptions;
   readonly #onExit: () => void;
+  readonly #hadNamesFolder = hasNamesFolder();
 
   private constructor(options: LabOptions) {
     this.#options = options;
@@ -114,6 +117,7 @@ export class Lab implements AsyncDisposable {
       daemon?.stop("SIGKILL"),
       container?.stop(),
     ]));
+    if (!this.#hadNamesFolder) removeNamesFolder();
     if (isClean(this.leftovers())) process.off("exit", this.#onExit);
     return removed;
   }

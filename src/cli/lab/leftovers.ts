@@ -3,12 +3,12 @@
  * this run, after a set-up that failed half-way and after a run that was killed.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import process from "node:process";
 import { type Clock, sleep } from "../../base/clock.ts";
 
 /** Where iproute2 keeps the names of network namespaces. */
-const NAMES_FOLDER = "/run/netns";
+export const NAMES_FOLDER = "/run/netns";
 
 export interface LabNames {
   /** The first part of every namespace's name; ends with a dash. */
@@ -65,6 +65,22 @@ export function removeLeftoversNow(names: LabNames): void {
   processes.forEach(kill);
   removeNames(namespaces);
   rmSync(names.folder, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** iproute2 makes the folder of names a mount of its own when the first name is made. */
+export function hasNamesFolder(): boolean {
+  return existsSync(NAMES_FOLDER);
+}
+
+/** Undoes that, unless somebody else has a name there. */
+export function removeNamesFolder(): void {
+  try {
+    if (readdirSync(NAMES_FOLDER).length > 0) return;
+    spawnSync("umount", [NAMES_FOLDER], { stdio: "ignore" });
+    rmdirSync(NAMES_FOLDER);
+  } catch {
+    // It is in use again, or gone.
+  }
 }
 
 function removeNames(namespaces: readonly string[]): void {
