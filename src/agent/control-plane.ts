@@ -1,5 +1,5 @@
-import { type Clock, sleep } from "../base/clock.ts";
-import { DenimError, isDenimError } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Incarnation, Role } from "../lease/records.ts";
@@ -14,8 +14,9 @@ import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
-import { KIND, type LeaveRequest, PROTOCOL } from "../transport/protocol.ts";
+import { PROTOCOL } from "../transport/protocol.ts";
 import { admitJoiner, serversOf } from "./admitting.ts";
+import { Errands } from "./errands.ts";
 import { judgePeer } from "./gate.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
@@ -44,10 +45,6 @@ export interface ControlPlaneOptions {
   readonly ownRoutes: () => unknown;
 }
 
-const ROUTES_TIMEOUT_MS = 3_000;
-const LEAVE_TIMEOUT_MS = 40_000;
-const RETRY_MS = 200;
-
 /**
  * A node's side of the cluster: its copy of the state, its connections, and the driver that keeps
  * the one in step through the other. Whether it holds the log is the leader's planner's decision.
@@ -55,6 +52,7 @@ const RETRY_MS = 200;
 export class ControlPlane implements AsyncDisposable {
   readonly cluster = new ClusterSwitch();
   readonly mesh: Mesh;
+  readonly errands: Errands;
   readonly #options: ControlPlaneOptions;
   readonly #copy: Copy;
   readonly #planning: Planning;
@@ -83,6 +81,13 @@ export class ControlPlane implements AsyncDisposable {
       logger: logger.child("planner"),
       replica: () => this.#replica,
       caKey: options.caKey,
+    });
+    this.errands = new Errands({
+      ...{ self: options.nodeId, mesh: this.mesh, planning: this.#planning, clock },
+      replica: () => this.#replica,
+      upstream: () => this.#remote?.channel,
+      otherServers: () => this.#otherServers(),
+      ownRoutes: options.ownRoutes,
     });
     this.#serving = this.#servingParts();
     this.cluster.onChange(() => this.#followGroup());
@@ -137,45 +142,6 @@ export class ControlPlane implements AsyncDisposable {
 
   get followers(): number {
     return this.#copy.feed.followers;
-  }
-
-  /** The routes that a node programs, wherever it is connected. @throws `PEER_UNREACHABLE` */
-  async routesOf(node: string): Promise<unknown> {
-    return await this.#routesOf(node, false);
-  }
-
-  /** Takes a node out of the group and the cluster, through whichever server leads. */
-  async letGo(node: string, how: "leave" | "remove"): Promise<void> {
-    if (this.#replica?.leads && node !== this.#options.nodeId) {
-      return await this.#planning.letGo(node, how);
-    }
-    const { clock } = this.#options;
-    const endMs = clock.monotonicMs() + LEAVE_TIMEOUT_MS;
-    let error: unknown = new DenimError("NO_LEADER", "No server leads the cluster");
-    while (clock.monotonicMs() < endMs) {
-      try {
-        return await this.#letGoByLeader(node, how);
-      } catch (caught) {
-        error = caught;
-        // A leader that lets itself go hands over first, and the next one finishes.
-        if (!isDenimError(caught, "NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE")) throw caught;
-      }
-      await sleep(clock, RETRY_MS);
-    }
-    throw error;
-  }
-
-  async #letGoByLeader(node: string, how: "leave" | "remove"): Promise<void> {
-    if (this.#replica?.leads) return await this.#planning.letGo(node, how);
-    const leader = this.#replica?.view().leaderNode;
-    const body: LeaveRequest = { node, how };
-    if (leader !== undefined) {
-      await this.mesh.ask(leader, KIND.leave, body, LEAVE_TIMEOUT_MS);
-      return;
-    }
-    const channel = this.#remote?.channel;
-    if (channel === undefined) throw new DenimError("NO_LEADER", "No server can be reached");
-    await channel.request(KIND.leave, body, { timeoutMs: LEAVE_TIMEOUT_MS });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -352,31 +318,8 @@ export class ControlPlane implements AsyncDisposable {
       keepCaKey: this.#options.keepCaKey,
       noteConnected: (_from, notice) => this.#planning.note(notice),
       ownRoutes: this.#options.ownRoutes,
-      routesOf: (node, asked) => this.#routesOf(node, asked),
-      letGo: (node, how) => this.#letGoByLeader(node, how),
+      routesOf: (node) => this.errands.routesOf(node, "here"),
+      letGo: (node, how) => this.errands.letGoOnce(node, how),
     };
-  }
-
-  /** `asked`: for another server, which asks every other one itself. */
-  async #routesOf(node: string, asked: boolean): Promise<unknown> {
-    if (node === this.#options.nodeId) return this.#options.ownRoutes();
-    const near = this.mesh.channelTo(node);
-    if (near !== undefined) {
-      return await near.request(KIND.routes, {}, { timeoutMs: ROUTES_TIMEOUT_MS });
-    }
-    const ways = asked
-      ? []
-      : this.#replica === undefined
-      ? [this.#remote?.channel]
-      : this.#otherServers().map((server) => this.mesh.channelTo(server));
-    for (const channel of ways) {
-      if (channel === undefined || channel.isClosed) continue;
-      try {
-        return await channel.request(KIND.nodeRoutes, { node }, { timeoutMs: ROUTES_TIMEOUT_MS });
-      } catch {
-        // Another server may be the one that it is connected to.
-      }
-    }
-    throw new DenimError("PEER_UNREACHABLE", `${node} is not connected to any server now`);
   }
 }

@@ -82,7 +82,7 @@ export class NodeService implements Service {
 
   async routes(wanted: string): Promise<unknown> {
     const node = this.#present();
-    return await node.control.routesOf(await this.#idOf(wanted));
+    return await node.control.errands.routesOf(await this.#idOf(wanted), "anywhere");
   }
 
   async removeNode(wanted: string): Promise<{ readonly id: string; readonly name: string }> {
@@ -92,7 +92,7 @@ export class NodeService implements Service {
     if (id === node.record.nodeId) {
       throw new DenimError("USAGE", "This is the node itself", { fix: "denim leave" });
     }
-    await node.control.letGo(id, "remove");
+    await node.control.errands.letGo(id, "remove");
     return { id, name };
   }
 
@@ -143,7 +143,7 @@ export class NodeService implements Service {
     const { state } = await this.#read("stale");
     const standing = node.standing();
     const alone = [...state.all("node")].length <= 1;
-    if (!alone) await node.control.letGo(node.record.nodeId, "leave");
+    if (!alone) await node.control.errands.letGo(node.record.nodeId, "leave");
     await node.data.withdraw();
     this.#options.retire();
     return { subnets: standing.kind === "none" ? [] : standing.holding.subnets };

@@ -32,7 +32,8 @@ export interface ServingParts {
   noteConnected(from: string, notice: ConnectedNotice): void;
   /** Routes of this node as its reconciler last saw them. */
   ownRoutes(): unknown;
-  routesOf(node: string, asked: boolean): Promise<unknown>;
+  /** Routes of a node that is connected here. */
+  routesOf(node: string): Promise<unknown>;
   /** Takes a node out of the group and the cluster, here or where the leader is. */
   letGo(node: string, how: "leave" | "remove"): Promise<void>;
 }
@@ -41,7 +42,7 @@ export interface ServingParts {
 export function servePeer(parts: ServingParts, hello: Hello): Handlers {
   const handlers = new Handlers()
     .request(KIND.routes, () => parts.ownRoutes())
-    .request(KIND.nodeRoutes, (body) => parts.routesOf((body as { node: string }).node, true))
+    .request(KIND.nodeRoutes, (body) => parts.routesOf((body as { node: string }).node))
     .request(KIND.propose, (body) => propose(parts, hello, body as { command: Command }))
     .request(KIND.read, async (): Promise<Position> => {
       return (await parts.cluster.read("linearizable")).position;

@@ -64,10 +64,10 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     const kernel = stack.use(await LinuxKernel.open());
     const backends = new BackendRegistry(options.backends);
 
-    let node: Node | undefined;
+    const running: { node: Node | undefined } = { node: undefined };
     const retirement = Promise.withResolvers<void>();
     const service = new NodeService({
-      node: () => node,
+      node: () => running.node,
       ...{ hostName: options.name, version: settings.version, clock, random },
       caBundle: () => identity.readPem("ca"),
       retire: () => {
@@ -78,7 +78,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     await openApi(stack, { service, clock, logger }, settings);
     await checkPort(settings.listen);
     const reach = await enterCluster({ ...options, identity, kernel, backends, clock, random });
-    node = stack.use(
+    running.node = stack.use(
       await Node.start({
         ...{ settings, identity, kernel, backends, clock, random, logger },
         ...(reach === undefined ? {} : { reach }),

@@ -1,6 +1,6 @@
 import type { Logger } from "../base/log.ts";
 import { decodeEntry } from "../lease/command.ts";
-import type { Change, Entry, HardState, Message, Raft, Ready, SnapshotMeta } from "../raft/mod.ts";
+import type { Change, Entry, HardState, Message, Raft, SnapshotMeta } from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store, Write } from "../store/store.ts";
 import type { Capture, Peers } from "./peers.ts";

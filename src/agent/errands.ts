@@ -1,0 +1,96 @@
+import { type Clock, sleep } from "../base/clock.ts";
+import { DenimError, isDenimError } from "../base/errors.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { Channel } from "../transport/channel.ts";
+import { KIND, type LeaveRequest } from "../transport/protocol.ts";
+import type { Mesh } from "./mesh.ts";
+import type { Planning } from "./planning.ts";
+
+export interface ErrandParts {
+  readonly self: string;
+  readonly mesh: Mesh;
+  readonly planning: Planning;
+  readonly clock: Clock;
+  readonly replica: () => Replica | undefined;
+  /** On an agent: the connection to the server that it follows. */
+  readonly upstream: () => Channel | undefined;
+  readonly otherServers: () => readonly string[];
+  readonly ownRoutes: () => unknown;
+}
+
+const ROUTES_TIMEOUT_MS = 3_000;
+const LEAVE_TIMEOUT_MS = 40_000;
+const RETRY_MS = 200;
+
+/** What a node asks of others on somebody's behalf: any node answers anything. */
+export class Errands {
+  readonly #parts: ErrandParts;
+
+  constructor(parts: ErrandParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The routes that a node programs. `here` looks at this node's own connections only: for
+   * another server, which asks every other one itself.
+   *
+   * @throws `PEER_UNREACHABLE`
+   */
+  async routesOf(node: string, where: "here" | "anywhere"): Promise<unknown> {
+    const { self, mesh, ownRoutes } = this.#parts;
+    if (node === self) return ownRoutes();
+    const near = mesh.channelTo(node);
+    const timeoutMs = ROUTES_TIMEOUT_MS;
+    if (near !== undefined) return await near.request(KIND.routes, {}, { timeoutMs });
+    for (const channel of where === "here" ? [] : this.#servers()) {
+      try {
+        return await channel.request(KIND.nodeRoutes, { node }, { timeoutMs });
+      } catch {
+        // Another server may be the one that it is connected to.
+      }
+    }
+    throw new DenimError("PEER_UNREACHABLE", `${node} is not connected to any server now`);
+  }
+
+  /** Takes a node out of the group and the cluster, through whichever server leads. */
+  async letGo(node: string, how: LeaveRequest["how"]): Promise<void> {
+    const { clock } = this.#parts;
+    const endMs = clock.monotonicMs() + LEAVE_TIMEOUT_MS;
+    let error: unknown = new DenimError("NO_LEADER", "No server leads the cluster");
+    while (clock.monotonicMs() < endMs) {
+      try {
+        return await this.letGoOnce(node, how);
+      } catch (caught) {
+        error = caught;
+        // A leader that lets itself go hands over first, and the next one finishes.
+        if (!isDenimError(caught, "NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE")) throw caught;
+      }
+      await sleep(clock, RETRY_MS);
+    }
+    throw error;
+  }
+
+  /** Here if this node leads, else by one step towards the leader. @throws `NOT_LEADER` */
+  async letGoOnce(node: string, how: LeaveRequest["how"]): Promise<void> {
+    const { planning, replica, mesh, upstream } = this.#parts;
+    const own = replica();
+    if (own?.leads) return await planning.letGo(node, how);
+    const body: LeaveRequest = { node, how };
+    const leader = own?.view().leaderNode;
+    if (leader !== undefined) {
+      await mesh.ask(leader, KIND.leave, body, LEAVE_TIMEOUT_MS);
+      return;
+    }
+    const channel = upstream();
+    if (channel === undefined) throw new DenimError("NO_LEADER", "No server can be reached");
+    await channel.request(KIND.leave, body, { timeoutMs: LEAVE_TIMEOUT_MS });
+  }
+
+  #servers(): Channel[] {
+    const { mesh, replica, upstream, otherServers } = this.#parts;
+    const channels = replica() === undefined
+      ? [upstream()]
+      : otherServers().map((server) => mesh.channelTo(server));
+    return channels.filter((channel) => channel?.isClosed === false) as Channel[];
+  }
+}
