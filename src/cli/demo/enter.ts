@@ -19,14 +19,13 @@ export type Place = "here" | "user-namespace";
 const ENTER = ["--user", "--map-root-user", "--mount", "--net"];
 const PREPARE = "mount -t tmpfs denim-demo /run && ";
 
-/** Finds out by trying. Rejects with `PERMISSION_DENIED` and what to type instead. */
+/** Finds out by trying, where nothing is left of it. Rejects with `PERMISSION_DENIED` and what to type instead. */
 export async function findPlace(parameters: readonly string[]): Promise<Place> {
-  const name = `denim-demo-${process.pid}-try`;
-  const attempt = `ip netns add ${name} && ip netns exec ${name} true && ip netns del ${name}`;
-  const here = await runProgram("sh", ["-c", attempt]);
+  const attempt = ["sh", "-c", `${PREPARE}ip netns add try && ip netns exec try true`];
+  const here = await runProgram("unshare", ["--mount", ...attempt]);
   if (here.status === 0) return "here";
   const iproute = await runProgram("ip", ["-V"]);
-  const there = await runProgram("unshare", [...ENTER, "sh", "-c", PREPARE + attempt]);
+  const there = await runProgram("unshare", [...ENTER, ...attempt]);
   if (iproute.status === 0 && there.status === 0) return "user-namespace";
   const isRoot = process.getuid?.() === 0;
   const typed = ["sudo", ...ownProgram(), "demo", ...parameters].join(" ");
