@@ -221,7 +221,7 @@ export class ControlPlane implements AsyncDisposable {
       logger.info("this node no longer holds the log", { raftId: replica.raftId });
       this.#replica = undefined;
       await replica[Symbol.asyncDispose]();
-      await this.#options.store.dropLog();
+      await this.#options.store.dropLog(this.#copy.takeUnwritten());
       this.#startRemote();
     });
   }

@@ -29,19 +29,13 @@ export function campaign(core: Core): CampaignResult {
 function startCampaign(core: Core, round: Round): CampaignResult {
   if (core.role === "leader") return "leading";
   if (!isPromotable(core)) return "not-promotable";
-  if (hasUnappliedChange(core)) return "change-unapplied";
+  if (core.log.hasChange(core.log.applied + 1, core.log.commit)) return "change-unapplied";
   ask(core, round);
   return "started";
 }
 
 export function isPromotable(core: Core): boolean {
   return isVoter(core.configuration, core.id) && core.log.installing === undefined;
-}
-
-function hasUnappliedChange(core: Core): boolean {
-  const { log } = core;
-  if (log.applied >= log.commit || log.installing) return false;
-  return log.slice(log.applied + 1, log.commit, Infinity).some((entry) => entry.type === "change");
 }
 
 /** Its own vote counts too, but like any other only once it is on disk. */

@@ -135,6 +135,15 @@ export class RaftLog {
     return !this.#installing && this.#applied < this.#commit;
   }
 
+  /** Is any entry from `from` to `to` a change of the configuration? */
+  hasChange(from: number, to: number): boolean {
+    const within = this.#entries.slice(
+      Math.max(0, from - this.firstIndex),
+      Math.max(0, to + 1 - this.firstIndex),
+    );
+    return within.some((entry) => entry.type === "change");
+  }
+
   /**
    * The highest place at or below `index` whose term is not above `term`: no place between can
    * match the other log, so a rejection costs one round trip per term instead of one per entry

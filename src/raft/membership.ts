@@ -1,4 +1,4 @@
-/** Single-server changes, in force when applied (Raft thesis, section 4.1; `docs/raft.md`). */
+/** Single-server changes, in force when applied (Raft thesis, section 4.1, and etcd). */
 import { type Change, changed, type Configuration, isVoter } from "./configuration.ts";
 import { becomeFollower, type Core, peers, useConfiguration } from "./core.ts";
 import { NOBODY } from "./entry.ts";

@@ -16,8 +16,7 @@ export interface SoftState {
  * 1. *Persist* `snapshot` (first), `entries` and `hardState`, in one atomic write. `entries`
  *    replace whatever is stored from the first one's index on. A snapshot replaces state and log
  *    alike, unless the stored log is `entries` that follow it.
- * 2. *Send* `messages`. A leader may send while it writes (Raft thesis, section 10.2.1); anybody
- *    else only after the write, for then they say what is on its disk. To a `snapshot` message it
+ * 2. *Send* `messages`, after the write, or at once where `sendEarly`. To a `snapshot` message it
  *    adds its state as it is before step 3: `snapshot.index` is exactly that. However the transfer
  *    ends, it says so by {@link Raft.reportSnapshot}, or that follower gets nothing any more.
  * 3. *Apply* `committed` after the write, each `change` entry by {@link Raft.applyChange}; then
@@ -32,10 +31,18 @@ export interface Ready {
   /** Present where it changed. */
   readonly hardState?: HardState;
   /**
-   * Entries, the term or the vote must be on disk before step 2. Where false, a new commit index
-   * may wait for the next write; a snapshot is always written before it is acknowledged.
+   * Entries, the term or the vote are to be written. Where false, a new commit index may wait for
+   * the next write, with two exceptions that are written at once all the same: a `snapshot`, and
+   * the `hardState` of a leader's Ready without `sendEarly`.
    */
   readonly mustSync: boolean;
+  /**
+   * Messages need not wait for the write: a leader's, which say nothing about its own disk (Raft
+   * thesis, section 10.2.1). But news that a change is committed waits until this server has it on
+   * disk: one of two voters that applied its own removal and is told no more votes for nobody with
+   * a shorter log, and the other, restarted without that news, would need its vote for ever.
+   */
+  readonly sendEarly: boolean;
   readonly entries: readonly Entry[];
   readonly snapshot?: SnapshotMeta;
   readonly messages: readonly Message[];
@@ -85,6 +92,8 @@ export function takeReady(core: Core, told: Told): { ready: Ready; ownMessages: 
     ...(sameSoftState(told.softState, softState) ? {} : { softState }),
     ...(sameHardState ? {} : { hardState }),
     mustSync: entries.length > 0 || !sameBallot(told.hardState, hardState),
+    sendEarly: core.role === "leader" &&
+      !core.log.hasChange(told.hardState.commit + 1, core.log.commit),
     entries,
     ...(core.log.installing ? { snapshot: core.log.installing } : {}),
     messages: [

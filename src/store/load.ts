@@ -32,6 +32,7 @@ export interface Starts {
 /** How far the state has got. */
 export interface AppliedRecord {
   readonly index: number;
+  /** 0 on an agent: its state came from a feed, and `index` is the last revision it was told. */
   readonly term: number;
   readonly revision: number;
   readonly clockMs: number;
@@ -71,17 +72,31 @@ export async function load(database: Database): Promise<{ loaded: Loaded; chain:
   const applied = await database.read(KEYS.applied) as AppliedRecord | undefined;
   const records = (await database.readAll(RANGES.state)).map(({ value }) => value as StateRecord);
   verifyState(applied, records);
-  const holdsLog = hard !== undefined && hard.lastIndex > 0;
-  if (holdsLog && (applied?.index ?? 0) > hard.commit) {
-    throw damaged("the state is ahead of what was committed");
-  }
-  if ((applied?.index ?? 0) < trim.index) throw damaged("the log starts behind the state");
+  verifyOrder(hard, trim, applied);
   const starts = (await database.read(KEYS.starts) ?? { incarnations: [] }) as Starts;
   const hardState = hard && { term: hard.term, vote: hard.vote, commit: hard.commit };
   return { loaded: { format, starts, hardState, trim, entries, applied, records }, chain };
 }
 
-function verifyState(applied: AppliedRecord | undefined, records: readonly StateRecord[]): void {
+function verifyOrder(
+  hard: HardRecord | undefined,
+  trim: TrimRecord,
+  applied: AppliedRecord | undefined,
+): void {
+  // An agent's state stays until the server that it has become was sent the group's.
+  const index = applied === undefined || applied.term === 0 ? 0 : applied.index;
+  if (index > 0 && hard === undefined) throw damaged("term and vote are gone");
+  if (hard !== undefined && index > hard.commit) {
+    throw damaged("the state is ahead of what was committed");
+  }
+  if (index < trim.index) throw damaged("the log starts behind the state");
+}
+
+/** @throws `STORE_DAMAGED` where the records are not those that `applied` speaks of */
+export function verifyState(
+  applied: AppliedRecord | undefined,
+  records: readonly StateRecord[],
+): void {
   const revisioned = Digest.of(records.filter(({ table }) => isRevisioned(table)));
   const clock = Digest.of(records.filter(({ table }) => !isRevisioned(table)));
   if (applied === undefined) {

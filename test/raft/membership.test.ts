@@ -181,3 +181,24 @@ t.test("a restart goes on with the configuration as applied", async (t) => {
   lab.propose(1, "after");
   t.equal(lab.get(2).applied.at(-1)?.data, "after");
 });
+
+t.test("news of a committed change leaves a leader only after the write", async (t) => {
+  const lab = Lab.of(2);
+  lab.elect(1);
+  const { raft } = lab.get(1);
+  const acknowledge = () =>
+    raft.step({ kind: "append-accepted", from: 2, to: 1, term: 1, index: raft.lastIndex });
+  raft.propose(["x"]);
+  t.ok(lab.get(1).workOnce().sendEarly);
+  acknowledge();
+  const ordinary = lab.get(1).workOnce();
+  t.equal(ordinary.committed.at(-1)?.data, "x");
+  t.ok(ordinary.sendEarly);
+  raft.proposeChange({ kind: "remove", id: 2 });
+  t.ok(lab.get(1).workOnce().sendEarly, "proposing it is nothing special");
+  acknowledge();
+  const change = lab.get(1).workOnce();
+  t.equal(change.committed.at(-1)?.type, "change");
+  t.notOk(change.sendEarly);
+  t.notOk(lab.get(2).raft.hasReady() && lab.get(2).workOnce().sendEarly, "nor does a follower");
+});

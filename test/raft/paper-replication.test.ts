@@ -167,6 +167,21 @@ t.test("5.3: a follower replaces what conflicts, keeps what does not, and adds t
   }
 });
 
+t.test("5.3: a follower commits no further than an append has made its log match", async (t) => {
+  const server = new LabServer(1, { terms: [1, 2, 2], term: 2, commit: 0 });
+  server.raft.step({
+    kind: "append",
+    from: 2,
+    to: 1,
+    term: 3,
+    previousIndex: 1,
+    previousTerm: 1,
+    entries: [],
+    commit: 3,
+  });
+  t.equal(server.raft.commit, 1, "what follows may not be the leader's");
+});
+
 t.test("5.3: an acknowledgement leaves a follower only after its write", async (t) => {
   const server = new LabServer(1, { term: 1 });
   server.raft.step({

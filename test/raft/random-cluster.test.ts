@@ -2,7 +2,7 @@ import process from "node:process";
 import t from "tap";
 import { RandomCluster } from "./random-cluster.ts";
 
-const SEEDS = 40;
+const SEEDS = 25;
 const STEPS = 4000;
 
 /** One seed alone: `DENIM_SEED=17`. */

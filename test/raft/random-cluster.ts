@@ -94,11 +94,11 @@ export class RandomCluster {
     if (!server.raft.hasReady()) return;
     const ready = server.raft.ready();
     const crash = this.#random.below(40);
-    if (server.raft.role === "leader") this.#send(ready);
+    if (ready.sendEarly) this.#send(ready);
     if (crash === 0) return this.#crash(server, "before the write");
     server.write(ready);
     if (crash === 1) return this.#crash(server, "after the write");
-    if (server.raft.role !== "leader") this.#send(ready);
+    if (!ready.sendEarly) this.#send(ready);
     if (this.#random.below(4) === 0) this.#deliver();
     server.finish(ready);
     for (const entry of ready.committed) this.#commit(entry);
