@@ -1,6 +1,6 @@
 import { type Canonical, canonical } from "../base/canonical.ts";
 import { type Clock, sleep } from "../base/clock.ts";
-import { asDenimError, type DenimError, isDenimError } from "../base/errors.ts";
+import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Cluster } from "../lease/cluster.ts";
@@ -107,10 +107,13 @@ export class Leasing implements AsyncDisposable {
     const before = this.#holding;
     try {
       const sent = this.#now();
-      const answer = await cluster.propose(this.#command(), { timeoutMs: CALL_TIMEOUT_MS });
+      const { signal } = this.#stop;
+      const asked = cluster.propose(this.#command(), { timeoutMs: CALL_TIMEOUT_MS, signal });
+      const answer = await unlessStopped(asked, signal);
       await this.#take(holdingFrom(answer as unknown as LeaseAnswer, sent));
       return true;
     } catch (error) {
+      if (this.#stop.signal.aborted) return false;
       const failure = asDenimError(error);
       const again = this.#error?.code === failure.code;
       this.#error = failure;
@@ -159,6 +162,18 @@ export class Leasing implements AsyncDisposable {
   #now(): HostTime {
     const { clock, bootId } = this.#options;
     return { bootMs: clock.bootMs(), wallMs: clock.wallMs(), bootId };
+  }
+}
+
+/** Without a leader an answer takes its whole time, and a daemon that is told to stop has none. */
+async function unlessStopped<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = () => stopped.reject(new DenimError("CANCELLED", "Stopped"));
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([answer, stopped.promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

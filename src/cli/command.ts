@@ -12,3 +12,13 @@ export interface CommandContext {
 }
 
 export type Register = (program: Command, context: CommandContext) => void;
+
+/** Ends the program with this status: whoever throws it has said everything. */
+export class ExitStatus extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`exit status ${status}`);
+    this.status = status;
+  }
+}

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
-import type { CommandContext, Register } from "./command.ts";
+import { type CommandContext, ExitStatus, type Register } from "./command.ts";
+import { registerDemo } from "./demo.ts";
 import { renderError, renderErrorJson } from "./output.ts";
 import { registerEvent } from "./event.ts";
 import { registerInit } from "./init.ts";
@@ -9,6 +10,7 @@ import { registerLease } from "./lease.ts";
 import { registerLeave } from "./leave.ts";
 import { registerNetwork } from "./network.ts";
 import { registerNode } from "./node.ts";
+import { registerProbe } from "./probe.ts";
 import { registerRoute } from "./route.ts";
 import { registerRun } from "./run.ts";
 import { registerSelfTest } from "./self-test.ts";
@@ -20,7 +22,8 @@ import { registerVersion } from "./version.ts";
 const COMMANDS: readonly Register[] = [
   ...[registerInit, registerJoin, registerRun, registerLeave],
   ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
-  ...[registerEvent, registerToken, registerVersion, registerSelfTest],
+  ...[registerEvent, registerToken, registerDemo, registerVersion],
+  ...[registerSelfTest, registerProbe],
 ];
 
 /** Runs one command line and resolves with the exit status. */
@@ -34,6 +37,7 @@ export async function run(
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    if (thrown instanceof ExitStatus) return thrown.status;
     const error = thrown instanceof CommanderError ? usage(thrown) : asDenimError(thrown);
     io.err(wantsJson(parameters, io.env) ? renderErrorJson(error) : renderError(error));
     if (error.code === "INTERNAL" && error.cause instanceof Error && io.env["DENIM_DEBUG"]) {
