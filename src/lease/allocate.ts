@@ -5,11 +5,13 @@ import {
   formatPrefix,
   nextPrefix,
   overlaps,
+  parsePrefix,
   type Prefix,
   tryParsePrefix,
 } from "../ip/prefix.ts";
+import type { Lookup, TableOf } from "./lookup.ts";
 import type { Pool } from "./network.ts";
-import type { FreedBody } from "./records.ts";
+import type { FreedBody, ReservationBody, StateRecord } from "./records.ts";
 import type { StateReader } from "./state.ts";
 
 export interface Applicant {
@@ -26,12 +28,12 @@ export interface Applicant {
  * @throws `POOL_EXHAUSTED`
  */
 export function allocate(state: StateReader, pool: Pool, applicant: Applicant): Prefix {
-  const occupied = new Occupied(state, pool, applicant);
-  return reserved(state, pool, applicant, occupied) ??
-    wished(pool, applicant, occupied) ??
-    neverUsed(pool, occupied) ??
-    usedBefore(occupied) ??
-    exhausted(pool, occupied);
+  const field = new Field(state, pool, applicant);
+  return reserved(state, field, applicant) ??
+    wished(field, applicant) ??
+    neverUsed(state, field) ??
+    usedBefore(state, field) ??
+    exhausted(state, field);
 }
 
 /** True when the subnet may be leased under this pool. */
@@ -41,107 +43,115 @@ export function fitsPool(pool: Pool, subnet: Prefix): boolean {
     subnet.base <= pool.last.base;
 }
 
-interface Used {
-  readonly subnet: Prefix;
-  readonly freed: FreedBody;
-}
-
-/** What stands in the way, asked once per allocation. */
-class Occupied {
-  /** Leased, or reserved for somebody else: never given away. */
-  readonly #taken = new Set<string>();
-  /** The same for blocks of another size, left from an earlier config: compared one by one. */
-  readonly #odd: Prefix[] = [];
-  readonly freed: Used[] = [];
-  readonly #freedByText = new Map<string, FreedBody>();
-  readonly #clockMs: number;
-  readonly #nodeId: string;
-  leased = 0;
-  reserved = 0;
+/** The pool as one applicant finds it. */
+class Field {
+  readonly #state: StateReader;
+  readonly #applicant: Applicant;
+  readonly pool: Pool;
+  /** Blocks of another size, left from an earlier config: few, and compared one by one. */
+  readonly #odd: readonly Prefix[];
 
   constructor(state: StateReader, pool: Pool, applicant: Applicant) {
-    this.#clockMs = state.clockMs;
-    this.#nodeId = applicant.nodeId;
-    const take = (text: string) => {
-      const subnet = tryParsePrefix(text);
-      if (subnet === undefined || subnet.family !== pool.network.family) return false;
-      if (subnet.length === pool.subnetLength) this.#taken.add(text);
-      else this.#odd.push(subnet);
-      return true;
-    };
-    for (const { body } of state.all("lease")) if (body.subnets.some(take)) this.leased++;
-    for (const { key, body } of state.all("reservation")) {
-      if (body.nodeName !== applicant.name && take(key)) this.reserved++;
-    }
-    for (const { key, body } of state.all("freed")) {
-      const subnet = tryParsePrefix(key);
-      if (subnet === undefined || !fitsPool(pool, subnet)) continue;
-      this.freed.push({ subnet, freed: body });
-      this.#freedByText.set(key, body);
-    }
+    this.#state = state;
+    this.#applicant = applicant;
+    this.pool = pool;
+    this.#odd = [...this.#oddBlocks()];
   }
 
-  isTaken(subnet: Prefix): boolean {
-    return this.#taken.has(formatPrefix(subnet)) || this.#odd.some((odd) => overlaps(odd, subnet));
+  /** True when the applicant may have the subnet now. */
+  isFree(subnet: Prefix): boolean {
+    return fitsPool(this.pool, subnet) && !this.#isTaken(formatPrefix(subnet)) &&
+      !this.#odd.some((odd) => overlaps(odd, subnet));
   }
 
   wasUsed(subnet: Prefix): boolean {
-    return this.#freedByText.has(formatPrefix(subnet));
+    return this.#state.get("freed", formatPrefix(subnet)) !== undefined;
+  }
+
+  #isTaken(text: string): boolean {
+    if (this.#state.find("leaseBySubnet", text).length > 0) return true;
+    const reservation = this.#state.get("reservation", text);
+    if (reservation !== undefined && !this.#isOwn(reservation.body)) return true;
+    const freed = this.#state.get("freed", text);
+    return freed !== undefined && this.isWaiting(freed.body);
   }
 
   /** The node that had it last is not kept waiting: the quarantine is against everybody else. */
-  inQuarantine(freed: FreedBody): boolean {
-    return freed.quarantineEndsMs > this.#clockMs && freed.node !== this.#nodeId;
+  isWaiting(freed: FreedBody): boolean {
+    return freed.quarantineEndsMs > this.#state.clockMs && freed.node !== this.#applicant.nodeId;
   }
 
-  isFree(subnet: Prefix): boolean {
-    const freed = this.#freedByText.get(formatPrefix(subnet));
-    return !this.isTaken(subnet) && (freed === undefined || !this.inQuarantine(freed));
+  #isOwn({ nodeName }: ReservationBody): boolean {
+    return nodeName !== undefined && nodeName === this.#applicant.name;
+  }
+
+  *#oddBlocks(): Iterable<Prefix> {
+    for (const { body } of this.#ofOtherSize("leaseBySize")) yield* body.subnets.map(parsePrefix);
+    for (const { key, body } of this.#ofOtherSize("freedBySize")) {
+      if (this.isWaiting(body)) yield parsePrefix(key);
+    }
+    for (const { key, body } of this.#ofOtherSize("reservationBySize")) {
+      if (!this.#isOwn(body)) yield parsePrefix(key);
+    }
+  }
+
+  *#ofOtherSize<L extends Lookup>(lookup: L): Iterable<StateRecord<TableOf<L>>> {
+    const { network, subnetLength } = this.pool;
+    for (const term of this.#state.terms(lookup)) {
+      const other = term.startsWith(`${network.family}/`) &&
+        term !== `${network.family}/${subnetLength}`;
+      if (other) yield* this.#state.find(lookup, term);
+    }
   }
 }
 
-function reserved(
-  state: StateReader,
-  pool: Pool,
-  applicant: Applicant,
-  occupied: Occupied,
-): Prefix | undefined {
-  const own = [...state.all("reservation")]
+function reserved(state: StateReader, field: Field, applicant: Applicant): Prefix | undefined {
+  return [...state.all("reservation")]
     .filter(({ body }) => body.nodeName !== undefined && body.nodeName === applicant.name)
-    .map(({ key }) => tryParsePrefix(key))
-    .filter((subnet) => subnet !== undefined && fitsPool(pool, subnet) && occupied.isFree(subnet));
-  return (own as Prefix[]).sort(comparePrefix)[0];
+    .map(({ key }) => parsePrefix(key))
+    .filter((subnet) => field.isFree(subnet))
+    .sort(comparePrefix)[0];
 }
 
-function wished(pool: Pool, applicant: Applicant, occupied: Occupied): Prefix | undefined {
-  for (const text of applicant.wish) {
-    const subnet = tryParsePrefix(text);
-    if (subnet !== undefined && fitsPool(pool, subnet) && occupied.isFree(subnet)) return subnet;
+function wished(field: Field, applicant: Applicant): Prefix | undefined {
+  return applicant.wish.map(tryParsePrefix)
+    .find((subnet) => subnet !== undefined && field.isFree(subnet));
+}
+
+function neverUsed(state: StateReader, field: Field): Prefix | undefined {
+  const { pool } = field;
+  let subnet = state.usedUpTo(pool);
+  for (; subnet.base <= pool.last.base; subnet = nextPrefix(subnet)) {
+    if (!field.wasUsed(subnet) && field.isFree(subnet)) return subnet;
   }
   return undefined;
 }
 
-function neverUsed(pool: Pool, occupied: Occupied): Prefix | undefined {
-  for (let subnet = pool.first; subnet.base <= pool.last.base; subnet = nextPrefix(subnet)) {
-    if (!occupied.wasUsed(subnet) && !occupied.isTaken(subnet)) return subnet;
-  }
-  return undefined;
-}
-
-function usedBefore(occupied: Occupied): Prefix | undefined {
-  const rank = ({ freed }: Used) => (freed.how === "released" ? 0 : 1);
-  const free = occupied.freed
-    .filter(({ subnet, freed }) => !occupied.isTaken(subnet) && !occupied.inQuarantine(freed))
+function usedBefore(state: StateReader, field: Field): Prefix | undefined {
+  const rank = (freed: FreedBody) => (freed.how === "released" ? 0 : 1);
+  const free = [...state.all("freed")]
+    .filter(({ body }) => !field.isWaiting(body))
+    .map(({ key, body }) => ({ subnet: parsePrefix(key), freed: body }))
     .sort((a, b) =>
-      rank(a) - rank(b) || a.freed.order - b.freed.order || comparePrefix(a.subnet, b.subnet)
+      rank(a.freed) - rank(b.freed) || a.freed.order - b.freed.order ||
+      comparePrefix(a.subnet, b.subnet)
     );
-  return free[0]?.subnet;
+  return free.find(({ subnet }) => field.isFree(subnet))?.subnet;
 }
 
-function exhausted(pool: Pool, occupied: Occupied): never {
-  const waiting = occupied.freed.filter(({ freed }) => occupied.inQuarantine(freed)).length;
-  throw new DenimError("POOL_EXHAUSTED", `out of subnets in ${formatPrefix(pool.network)}`, {
-    why: `${occupied.leased} are leased, ${occupied.reserved} reserved, ${waiting} in quarantine`,
+function exhausted(state: StateReader, field: Field): never {
+  const { network } = field.pool;
+  const inside = (text: string) => contains(network, parsePrefix(text));
+  const count = <T>(items: Iterable<T>, counts: (item: T) => boolean) =>
+    [...items].filter(counts).length;
+  const leased = count(state.all("lease"), ({ body }) => body.subnets.some(inside));
+  const set = count(state.all("reservation"), ({ key }) => inside(key));
+  const waiting = count(
+    state.all("freed"),
+    ({ key, body }) => inside(key) && field.isWaiting(body),
+  );
+  throw new DenimError("POOL_EXHAUSTED", `out of subnets in ${formatPrefix(network)}`, {
+    why: `${leased} are leased, ${set} reserved, ${waiting} in quarantine`,
     fix: "remove hosts that are gone (denim node rm), or give the network a larger range",
   });
 }

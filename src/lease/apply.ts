@@ -3,13 +3,8 @@ import { DenimError } from "../base/errors.ts";
 import type { Answer, Command, Stamp } from "./command.ts";
 import { ELAPSED_MAX_MS } from "./command.ts";
 import type { Context } from "./context.ts";
-import {
-  acquireLease,
-  claimLease,
-  expireLeases,
-  releaseLease,
-  renewLease,
-} from "./lease-commands.ts";
+import { expireLeases } from "./expire-command.ts";
+import { acquireLease, claimLease, releaseLease, renewLease } from "./lease-commands.ts";
 import { joinNode, leaveNode, markSilent, removeNode, updateNode } from "./node-commands.ts";
 import { initCluster, setNetwork } from "./cluster-commands.ts";
 import { SINGLE, type StateChange } from "./records.ts";

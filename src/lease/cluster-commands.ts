@@ -1,5 +1,5 @@
 import type { Canonical } from "../base/canonical.ts";
-import { DenimError } from "../base/errors.ts";
+import { assert, DenimError } from "../base/errors.ts";
 import { tryParsePrefix } from "../ip/prefix.ts";
 import { fitsPool } from "./allocate.ts";
 import type { CommandOf } from "./command.ts";
@@ -18,6 +18,7 @@ export function initCluster(context: Context, command: CommandOf<"cluster.init">
   if (existing !== undefined) {
     throw new DenimError("CLUSTER_EXISTS", `This is the cluster ${existing.name} already`);
   }
+  assert(command.node.role === "server", "who makes a cluster holds its log");
   parseNetworkConfig(command.config, { unknownKeys: "keep" });
   draft.put("cluster", SINGLE, {
     clusterId: command.clusterId,

@@ -81,7 +81,13 @@ export type Command =
     readonly revision: number;
     readonly locallyValid: boolean;
   }
-  | { readonly kind: "lease.release"; readonly node: string; readonly subnets: readonly string[] }
+  | {
+    readonly kind: "lease.release";
+    readonly node: string;
+    readonly subnets: readonly string[];
+    /** Of the lease, as the holder was told: another one is left alone. */
+    readonly revision?: number;
+  }
   | {
     readonly kind: "lease.expire";
     readonly leases: readonly { readonly key: string; readonly revision: number }[];

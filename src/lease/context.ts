@@ -1,7 +1,8 @@
 import { assert, DenimError } from "../base/errors.ts";
-import { type NetworkConfig, parseNetworkConfig } from "./network.ts";
+import { currentConfig } from "./current-config.ts";
+import type { NetworkConfig } from "./network.ts";
 import type { NodeBody, StateRecord } from "./records.ts";
-import { type Draft, nodeByName, theCluster, theNetwork } from "./state.ts";
+import { type Draft, nodeByName, theCluster } from "./state.ts";
 
 /** What one command works on. */
 export interface Context {
@@ -17,9 +18,9 @@ export function clusterOf({ draft }: Context) {
 }
 
 export function configOf({ draft }: Context): NetworkConfig {
-  const text = theNetwork(draft);
-  assert(text !== undefined, "a cluster has a network config");
-  return parseNetworkConfig(text, { unknownKeys: "keep" });
+  const config = currentConfig(draft);
+  assert(config !== undefined, "a cluster has a network config");
+  return config;
 }
 
 /** @throws `NOT_A_MEMBER` */

@@ -1,6 +1,6 @@
 import { type Canonical, canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
-import { formatPrefix, parsePrefix, tryParsePrefix } from "../ip/prefix.ts";
+import { formatPrefix, overlaps, parsePrefix, type Prefix, tryParsePrefix } from "../ip/prefix.ts";
 import { allocate, fitsPool } from "./allocate.ts";
 import type { CommandOf, LeaseAnswer } from "./command.ts";
 import { clusterOf, configOf, type Context, memberOf } from "./context.ts";
@@ -16,7 +16,8 @@ export function acquireLease(context: Context, command: CommandOf<"lease.acquire
     return extend(context, held, command.attributes);
   }
   const wish = [...(held?.body.subnets ?? []), ...(command.wish ?? [])];
-  if (held !== undefined) free(context, held, { how: "released", quarantineEndsMs: 0 });
+  // Until the answer has reached it, the node goes on using what it held.
+  if (held !== undefined) confiscate(context, held);
   return grant(context, command.node, command.attributes, wish);
 }
 
@@ -51,7 +52,7 @@ export function claimLease(context: Context, command: CommandOf<"lease.claim">):
   if (held !== undefined && sameSubnets(held.body.subnets, command.subnets)) {
     return extend(context, held, command.attributes);
   }
-  for (const text of command.subnets) refuseIfTaken(context, command.node, text);
+  for (const text of command.subnets) refuseTaken(context, command.node, parsePrefix(text));
   if (held !== undefined || !fits(context, command.subnets)) {
     throw new DenimError("LEASE_TAKEN", `${command.subnets.join(", ")} cannot be claimed`, {
       why: held === undefined
@@ -62,40 +63,16 @@ export function claimLease(context: Context, command: CommandOf<"lease.claim">):
   return put(context, command.node, command.attributes, command.subnets);
 }
 
-/** The holder itself gives it up: free at once. */
+/**
+ * The holder itself gives it up: free at once. With the lease's revision a release that was held
+ * up on its way cannot end the next lease of the same subnets.
+ */
 export function releaseLease(context: Context, command: CommandOf<"lease.release">): Canonical {
   const held = leaseOf(context.draft, command.node);
-  if (held !== undefined && sameSubnets(held.body.subnets, command.subnets)) {
-    free(context, held, { how: "released", quarantineEndsMs: 0 });
-  }
+  if (held === undefined || !sameSubnets(held.body.subnets, command.subnets)) return null;
+  if (command.revision !== undefined && command.revision !== held.modRevision) return null;
+  giveBack(context, held);
   return null;
-}
-
-/**
- * Ends leases whose deadline has passed on the lease clock. Conditional twice, on the lease's
- * revision and on its deadline, so that an expiry decided by a leader that is none any more, or
- * overtaken by a renewal, does nothing.
- */
-export function expireLeases(context: Context, command: CommandOf<"lease.expire">): Canonical {
-  const { draft } = context;
-  const expired: string[] = [];
-  for (const { key, revision } of command.leases) {
-    const lease = draft.get("lease", key);
-    const deadline = draft.get("deadline", key);
-    if (lease === undefined || lease.modRevision !== revision) continue;
-    if (deadline !== undefined && deadline.body.deadlineMs > draft.clockMs) continue;
-    const node = draft.get("node", lease.body.node);
-    const ttlMs = ttlOf(configOf(context).leaseTtlMs, node?.body.ephemeral === true);
-    if (node?.body.ephemeral) {
-      free(context, lease, removal(context, key, ttlMs));
-      draft.delete("node", node.key);
-    } else {
-      const quarantineEndsMs = draft.clockMs + expiryQuarantineMs(ttlMs);
-      free(context, lease, { how: "expired", quarantineEndsMs });
-    }
-    expired.push(key);
-  }
-  return expired;
 }
 
 /** A new lease, chosen by the allocator. @throws `POOL_EXHAUSTED` `PUBLIC_IP_TAKEN` */
@@ -114,8 +91,11 @@ function grant(
 
 /** Takes a node's lease away by force: nobody gets the subnet while its holder may still use it. */
 export function confiscate(context: Context, lease: StateRecord<"lease">): void {
-  const ephemeral = context.draft.get("node", lease.body.node)?.body.ephemeral === true;
-  free(context, lease, removal(context, lease.key, ttlOf(configOf(context).leaseTtlMs, ephemeral)));
+  const { draft } = context;
+  const deadlineMs = draft.get("deadline", lease.key)?.body.deadlineMs ?? draft.clockMs;
+  const marginMs = removalMarginMs(ttlFor(context, lease));
+  const quarantineEndsMs = Math.max(deadlineMs, draft.clockMs) + marginMs;
+  free(context, lease, { how: "removed", quarantineEndsMs });
 }
 
 /** The lease is freed at once: its holder says that it no longer uses it. */
@@ -123,13 +103,10 @@ export function giveBack(context: Context, lease: StateRecord<"lease">): void {
   free(context, lease, { how: "released", quarantineEndsMs: 0 });
 }
 
-function removal(context: Context, key: string, ttlMs: number): Ending {
-  const { clockMs } = context.draft;
-  const deadlineMs = context.draft.get("deadline", key)?.body.deadlineMs ?? clockMs;
-  return {
-    how: "removed",
-    quarantineEndsMs: Math.max(deadlineMs, clockMs) + removalMarginMs(ttlMs),
-  };
+/** Nobody renewed it in time: the subnet waits, for its holder may be there with a slow clock. */
+export function expire(context: Context, lease: StateRecord<"lease">): void {
+  const quarantineEndsMs = context.draft.clockMs + expiryQuarantineMs(ttlFor(context, lease));
+  free(context, lease, { how: "expired", quarantineEndsMs });
 }
 
 type Ending = Pick<FreedBody, "how" | "quarantineEndsMs">;
@@ -171,12 +148,16 @@ function extend(
   return settle(context, context.draft.put("lease", held.key, body));
 }
 
-/** Moves the deadline and tells the holder what it has. */
+/**
+ * Moves the deadline and tells the holder what it has. Where the TTL was shortened the deadline
+ * stays: until this answer has reached it, the holder goes by the TTL that it was told before.
+ */
 function settle(context: Context, lease: StateRecord<"lease">): LeaseAnswer {
   const { draft } = context;
-  const { ephemeral } = memberOf(context, lease.body.node);
-  const ttlMs = ttlOf(configOf(context).leaseTtlMs, ephemeral === true);
-  draft.put("deadline", lease.key, { deadlineMs: draft.clockMs + ttlMs });
+  const ttlMs = ttlFor(context, lease);
+  const promisedMs = draft.get("deadline", lease.key)?.body.deadlineMs ?? 0;
+  const deadlineMs = Math.max(promisedMs, draft.clockMs + ttlMs);
+  draft.put("deadline", lease.key, { deadlineMs });
   return {
     node: lease.body.node,
     subnets: lease.body.subnets,
@@ -186,37 +167,43 @@ function settle(context: Context, lease: StateRecord<"lease">): LeaseAnswer {
   };
 }
 
+function ttlFor(context: Context, lease: StateRecord<"lease">): number {
+  const holder = context.draft.get("node", lease.body.node);
+  return ttlOf(configOf(context).leaseTtlMs, holder?.body.ephemeral === true);
+}
+
 /** Two hosts behind one address would send each other's packets to themselves. */
 function refuseTakenAddress(context: Context, nodeId: string, attributes: LeaseAttributes): void {
-  for (const { body } of context.draft.all("lease")) {
-    if (body.node === nodeId) continue;
-    const taken = [body.publicIp, body.publicIpv6].find((ip) =>
-      ip !== undefined && (ip === attributes.publicIp || ip === attributes.publicIpv6)
-    );
-    if (taken === undefined) continue;
-    const holder = context.draft.get("node", body.node)?.body.name ?? body.node;
-    throw new DenimError("PUBLIC_IP_TAKEN", `${taken} is the public address of ${holder}`, {
-      why: `${holder} holds ${body.subnets.join(", ")} under this address`,
+  const { draft } = context;
+  for (const ip of [attributes.publicIp, attributes.publicIpv6]) {
+    if (ip === undefined) continue;
+    const other = draft.find("leaseByAddress", ip).find(({ body }) => body.node !== nodeId)?.body;
+    if (other === undefined) continue;
+    const holder = draft.get("node", other.node)?.body.name ?? other.node;
+    throw new DenimError("PUBLIC_IP_TAKEN", `${ip} is the public address of ${holder}`, {
+      why: `${holder} holds ${other.subnets.join(", ")} under this address`,
       fix: "choose another interface (--iface, --public-ip), " +
         `or take that node's place: --replace ${holder}`,
     });
   }
 }
 
-function refuseIfTaken(context: Context, nodeId: string, text: string): void {
-  const { draft } = context;
+/** Blocks of every size count: the network may have been cut up differently before. */
+function refuseTaken({ draft }: Context, nodeId: string, subnet: Prefix): void {
+  const meets = (text: string) => overlaps(parsePrefix(text), subnet);
+  const text = formatPrefix(subnet);
   for (const { body } of draft.all("lease")) {
-    if (body.node === nodeId || !body.subnets.includes(text)) continue;
+    if (body.node === nodeId || !body.subnets.some(meets)) continue;
     throw taken(text, `it is leased to ${draft.get("node", body.node)?.body.name ?? body.node}`);
   }
-  const freed = draft.get("freed", text)?.body;
-  if (freed !== undefined && freed.node !== nodeId && freed.quarantineEndsMs > draft.clockMs) {
+  for (const { key, body } of draft.all("freed")) {
+    if (body.node === nodeId || body.quarantineEndsMs <= draft.clockMs || !meets(key)) continue;
     throw taken(text, "it waits out the time in which its last holder may still use it");
   }
-  const reservation = draft.get("reservation", text)?.body;
   const name = draft.get("node", nodeId)?.body.name;
-  if (reservation !== undefined && reservation.nodeName !== name) {
-    throw taken(text, `it is reserved for ${reservation.nodeName ?? "nobody"}`);
+  for (const { key, body } of draft.all("reservation")) {
+    if (body.nodeName === name || !meets(key)) continue;
+    throw taken(text, `it is reserved for ${body.nodeName ?? "nobody"}`);
   }
 }
 
@@ -228,8 +215,7 @@ function fits(context: Context, subnets: readonly string[]): boolean {
   const { pools } = configOf(context);
   return pools.length === subnets.length && pools.every((pool, i) => {
     const subnet = tryParsePrefix(subnets[i]!);
-    return subnet !== undefined && fitsPool(pool, subnet) &&
-      formatPrefix(parsePrefix(subnets[i]!)) === subnets[i];
+    return subnet !== undefined && fitsPool(pool, subnet) && formatPrefix(subnet) === subnets[i];
   });
 }
 

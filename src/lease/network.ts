@@ -90,8 +90,11 @@ export function parseNetworkConfig(
 export function withExplicitBackend(text: string, type = "host-gw"): string {
   const { values } = readKeys(text, { unknownKeys: "keep" });
   if (values.has("Backend")) return text;
-  const json = JSON.parse(text) as Record<string, unknown>;
-  return JSON.stringify({ ...json, Backend: { Type: type } });
+  const end = text.lastIndexOf("}");
+  const members = text.slice(0, end).trimEnd();
+  const comma = members.endsWith("{") ? "" : ", ";
+  const backend = `"Backend": ${JSON.stringify({ Type: type })}`;
+  return `${members}${comma}${backend}${text.slice(members.length)}`;
 }
 
 type Values = ReadonlyMap<string, unknown>;
@@ -113,7 +116,9 @@ function readKeys(text: string, options: ParseOptions): { values: Values; warnin
   const warnings: string[] = [];
   for (const [given, value] of Object.entries(json)) {
     const key = KEYS.find((known) => known.toLowerCase() === given.toLowerCase());
-    if (key !== undefined) values.set(key, value);
+    // Go leaves what it decodes into alone where it meets null.
+    if (key !== undefined && value !== null) values.set(key, value);
+    else if (key !== undefined) continue;
     else if (options.unknownKeys === "keep") {
       warnings.push(`unknown key "${given}" is kept, unused`);
     } else {
@@ -225,10 +230,11 @@ function readBackend(
     );
   }
   const entry = Object.entries(given).findLast(([key]) => key.toLowerCase() === "type");
-  const type = entry?.[1] ?? "udp";
+  const type = entry?.[1] ?? "";
   if (typeof type !== "string") {
     throw invalid("error decoding Backend property of config", `Type is ${describe(type)}`);
   }
+  if (type === "") throw invalid("unknown backend type: ", "Backend has no Type");
   return { backendType: type.toLowerCase(), backendOptions: JSON.stringify(given) };
 }
 

@@ -4,12 +4,12 @@ import type { CommandOf, JoinAnswer, Joiner } from "./command.ts";
 import { clusterOf, type Context, findNode, memberOf } from "./context.ts";
 import { acquireLease, confiscate, giveBack } from "./lease-commands.ts";
 import { type NodeBody, SINGLE, type StateRecord } from "./records.ts";
-import { leaseOf, nodeByName, theGroup } from "./state.ts";
+import { leaseOf, nodeByName, type StateReader, theGroup } from "./state.ts";
 
 /** The one entry of a join: it consumes the use, adds the node and grants the lease. */
 export function joinNode(context: Context, command: CommandOf<"node.join">): Canonical {
   const { draft } = context;
-  const known = [...draft.all("node")].find(({ body }) => body.csrKey === command.node.csrKey);
+  const known = draft.find("nodeByCsrKey", command.node.csrKey)[0];
   // The same request again: its first answer was lost. It costs nothing.
   if (known !== undefined) return admitted(context, known.key, command.node);
   spend(context, command.tokenId);
@@ -24,8 +24,12 @@ export function joinNode(context: Context, command: CommandOf<"node.join">): Can
 export function addNode(context: Context, joiner: Joiner, tokenId?: string): void {
   const { draft } = context;
   if (draft.get("node", joiner.nodeId) !== undefined) {
-    throw new DenimError("JOIN_REFUSED", `The node id ${joiner.nodeId} is in use`);
+    throw new DenimError("JOIN_REFUSED", `The node id ${joiner.nodeId} is in use`, {
+      why: "another key already joined under it: the identity directory was copied",
+      fix: "remove the directory on the new host, and join again",
+    });
   }
+  draft.delete("tombstone", joiner.nodeId);
   draft.put("node", joiner.nodeId, {
     name: freeName(context, joiner.name),
     role: joiner.role,
@@ -53,7 +57,7 @@ export function leaveNode(context: Context, command: CommandOf<"node.leave">): C
   const { draft } = context;
   const record = draft.get("node", command.node);
   if (record === undefined) return null;
-  refuseVoter(context, record);
+  refuseMember(context, record);
   const lease = leaseOf(draft, record.key);
   if (lease !== undefined) giveBack(context, lease);
   bury(context, record);
@@ -62,6 +66,8 @@ export function leaveNode(context: Context, command: CommandOf<"node.leave">): C
 
 /** A node is put out by others: its subnet waits until it cannot be using it any more. */
 export function removeNode(context: Context, command: CommandOf<"node.remove">): Canonical {
+  const gone = context.draft.get("tombstone", command.node);
+  if (gone !== undefined) return { node: gone.key, name: gone.body.name };
   const record = findNode(context, command.node);
   banish(context, record);
   return { node: record.key, name: record.body.name };
@@ -70,8 +76,9 @@ export function removeNode(context: Context, command: CommandOf<"node.remove">):
 export function updateNode(context: Context, command: CommandOf<"node.update">): Canonical {
   const body = memberOf(context, command.node);
   const { incarnation, address, version, certificateEndsWallMs } = command;
+  // Each start counts one up: an equal count under another name is a copy of this node's disk.
   const started = incarnation !== undefined &&
-    incarnation.counter >= (body.incarnation?.counter ?? 0);
+    incarnation.counter > (body.incarnation?.counter ?? -1);
   const next: NodeBody = {
     ...body,
     ...(started ? { incarnation } : {}),
@@ -134,13 +141,13 @@ function freeName(context: Context, wanted: string): string {
 }
 
 function banish(context: Context, record: StateRecord<"node">): void {
-  refuseVoter(context, record);
+  refuseMember(context, record);
   const lease = leaseOf(context.draft, record.key);
   if (lease !== undefined) confiscate(context, lease);
   bury(context, record);
 }
 
-function bury(context: Context, record: StateRecord<"node">): void {
+export function bury(context: Context, record: StateRecord<"node">): void {
   const { draft, wallMs } = context;
   draft.delete("node", record.key);
   draft.put("tombstone", record.key, {
@@ -152,11 +159,14 @@ function bury(context: Context, record: StateRecord<"node">): void {
   }
 }
 
+export function holdsLog(state: StateReader, { body }: StateRecord<"node">): boolean {
+  const { voters, learners } = theGroup(state);
+  return body.raftId !== undefined && [...voters, ...learners].includes(body.raftId);
+}
+
 /** The Raft group lets a member go first; the planner does that. */
-function refuseVoter(context: Context, record: StateRecord<"node">): void {
-  const { voters, learners } = theGroup(context.draft);
-  const raftId = record.body.raftId;
-  if (raftId === undefined || ![...voters, ...learners].includes(raftId)) return;
+function refuseMember(context: Context, record: StateRecord<"node">): void {
+  if (!holdsLog(context.draft, record)) return;
   throw new DenimError("REVISION_MISMATCH", `${record.body.name} still holds the log`, {
     why: "a server leaves the Raft group before it leaves the cluster",
     fix: "try again: the leader takes it out of the group first",

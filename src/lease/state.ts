@@ -1,4 +1,7 @@
 import { assert } from "../base/errors.ts";
+import { formatPrefix, nextPrefix, type Prefix } from "../ip/prefix.ts";
+import { type Lookup, LookupTables, type TableOf, tableOf, termsOf } from "./lookup.ts";
+import type { Pool } from "./network.ts";
 import type { Bodies, LeaseBody, NodeBody, StateChange, StateRecord, Table } from "./records.ts";
 import { CLOCK_TABLES, isRevisioned, REVISIONED_TABLES, SINGLE } from "./records.ts";
 
@@ -10,6 +13,12 @@ export interface StateReader {
   readonly clockMs: number;
   get<T extends Table>(table: T, key: string): StateRecord<T> | undefined;
   all<T extends Table>(table: T): Iterable<StateRecord<T>>;
+  /** The records that answer a lookup under a term, usually none or one. */
+  find<L extends Lookup>(lookup: L, term: string): readonly StateRecord<TableOf<L>>[];
+  /** The terms of a lookup under which there may be records. */
+  terms(lookup: Lookup): Iterable<string>;
+  /** Everything in the pool below this was leased before, or is reserved. */
+  usedUpTo(pool: Pool): Prefix;
 }
 
 /** Everything the cluster agrees on. Records are immutable; only {@link State.commit} replaces them. */
@@ -19,6 +28,11 @@ export class State implements StateReader {
   readonly #tables = new Map<Table, Map<string, StateRecord>>(
     [...REVISIONED_TABLES, ...CLOCK_TABLES].map((table) => [table, new Map()]),
   );
+  readonly #lookups = new LookupTables();
+  /** By pool: {@link usedUpTo}. It only moves up, until a reservation is lifted. */
+  readonly #usedUpTo = new Map<string, Prefix>();
+  /** No lease ends before; exact when it was last looked at. */
+  #quietUntilMs = Infinity;
 
   get revision(): number {
     return this.#revision;
@@ -36,6 +50,48 @@ export class State implements StateReader {
     return this.#tables.get(table)!.values() as Iterable<StateRecord<T>>;
   }
 
+  find<L extends Lookup>(lookup: L, term: string): StateRecord<TableOf<L>>[] {
+    const records = this.#tables.get(tableOf(lookup))!;
+    return [...this.#lookups.keys(lookup, term)]
+      .map((key) => records.get(key)! as StateRecord<TableOf<L>>);
+  }
+
+  terms(lookup: Lookup): Iterable<string> {
+    return this.#lookups.terms(lookup);
+  }
+
+  usedUpTo(pool: Pool): Prefix {
+    const name = `${formatPrefix(pool.first)} ${formatPrefix(pool.last)}`;
+    let subnet = this.#usedUpTo.get(name) ?? pool.first;
+    while (subnet.base <= pool.last.base && this.#isUsed(formatPrefix(subnet))) {
+      subnet = nextPrefix(subnet);
+    }
+    this.#usedUpTo.set(name, subnet);
+    return subnet;
+  }
+
+  #isUsed(subnet: string): boolean {
+    return this.get("freed", subnet) !== undefined ||
+      this.get("reservation", subnet) !== undefined ||
+      this.find("leaseBySubnet", subnet).length > 0;
+  }
+
+  /**
+   * A point of the lease clock before which no lease ends; `undefined` while none can. Renewals
+   * only put it off, so looking at all deadlines can wait until the clock has come there.
+   */
+  nextDeadlineMs(): number | undefined {
+    const deadlines = this.#tables.get("deadline")!;
+    if (deadlines.size === 0) return undefined;
+    if (this.#quietUntilMs <= this.#clockMs) {
+      this.#quietUntilMs = Infinity;
+      for (const { body } of this.all("deadline")) {
+        this.#quietUntilMs = Math.min(this.#quietUntilMs, body.deadlineMs);
+      }
+    }
+    return this.#quietUntilMs;
+  }
+
   /** Records of the section, in no particular order. */
   *records(section: "revisioned" | "clock"): Iterable<StateRecord> {
     for (const table of section === "revisioned" ? REVISIONED_TABLES : CLOCK_TABLES) {
@@ -48,10 +104,21 @@ export class State implements StateReader {
     assert(clockMs >= this.#clockMs, "the lease clock never goes back");
     this.#clockMs = clockMs;
     for (const { table, key, after } of changes) {
-      if (after === undefined) this.#tables.get(table)!.delete(key);
-      else this.#tables.get(table)!.set(key, after);
+      this.#set(table, key, after);
       if (isRevisioned(table)) this.#revision = index;
     }
+  }
+
+  #set(table: Table, key: string, after: StateRecord | undefined): void {
+    const records = this.#tables.get(table)!;
+    const before = records.get(key);
+    if (after === undefined) records.delete(key);
+    else records.set(key, after);
+    this.#lookups.follow({ table, before, after });
+    if (after?.table === "deadline") {
+      this.#quietUntilMs = Math.min(this.#quietUntilMs, after.body.deadlineMs);
+    }
+    if (table === "reservation" && after === undefined) this.#usedUpTo.clear();
   }
 
   /** A state from records that were stored or received. */
@@ -60,7 +127,7 @@ export class State implements StateReader {
     at: { readonly revision: number; readonly clockMs: number },
   ): State {
     const state = new State();
-    for (const record of records) state.#tables.get(record.table)!.set(record.key, record);
+    for (const record of records) state.#set(record.table, record.key, record);
     state.#revision = at.revision;
     state.#clockMs = at.clockMs;
     return state;
@@ -102,6 +169,29 @@ export class Draft implements StateReader {
     }
   }
 
+  find<L extends Lookup>(lookup: L, term: string): StateRecord<TableOf<L>>[] {
+    const found = this.#state.find(lookup, term)
+      .filter((record) => !this.#changed.has(`${record.table}/${record.key}`));
+    for (const { after } of this.#changed.values()) {
+      if (after?.table !== tableOf(lookup) || !termsOf(lookup, after).includes(term)) continue;
+      found.push(after as StateRecord<TableOf<L>>);
+    }
+    return found;
+  }
+
+  terms(lookup: Lookup): Iterable<string> {
+    const changed = [...this.#changed.values()].map(({ after }) => after)
+      .filter((after) => after?.table === tableOf(lookup));
+    return new Set([
+      ...this.#state.terms(lookup),
+      ...changed.flatMap((after) => termsOf(lookup, after!)),
+    ]);
+  }
+
+  usedUpTo(pool: Pool): Prefix {
+    return this.#state.usedUpTo(pool);
+  }
+
   put<T extends Table>(table: T, key: string, body: Bodies[T]): StateRecord<T> {
     const now = this.get(table, key);
     const after = {
@@ -132,15 +222,15 @@ export class Draft implements StateReader {
 
 /** The lease of a node; a node has at most one. */
 export function leaseOf(state: StateReader, node: string): StateRecord<"lease"> | undefined {
-  return find(state.all("lease"), (record) => record.body.node === node);
+  return state.find("leaseByNode", node)[0];
 }
 
 export function nodeByName(state: StateReader, name: string): StateRecord<"node"> | undefined {
-  return find(state.all("node"), (record) => record.body.name === name);
+  return state.find("nodeByName", name)[0];
 }
 
 export function nodeByRaftId(state: StateReader, raftId: number): StateRecord<"node"> | undefined {
-  return find(state.all("node"), (record) => record.body.raftId === raftId);
+  return state.find("nodeByRaftId", String(raftId))[0];
 }
 
 export function theCluster(state: StateReader): Bodies["cluster"] | undefined {
@@ -165,9 +255,4 @@ export function nodesWithLeases(
   return [...state.all("node")]
     .map(({ key, body }) => ({ id: key, node: body, lease: leases.get(key) }))
     .sort((a, b) => (a.node.name < b.node.name ? -1 : 1));
-}
-
-function find<T>(items: Iterable<T>, wanted: (item: T) => boolean): T | undefined {
-  for (const item of items) if (wanted(item)) return item;
-  return undefined;
 }

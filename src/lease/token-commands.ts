@@ -66,9 +66,11 @@ export function removeReservation(
   context: Context,
   command: CommandOf<"reservation.remove">,
 ): Canonical {
-  if (context.draft.get("reservation", command.subnet) === undefined) {
-    throw new DenimError("NOT_FOUND", `${command.subnet} is not reserved`);
+  const subnet = tryParsePrefix(command.subnet);
+  const key = subnet === undefined ? command.subnet : formatPrefix(subnet);
+  if (context.draft.get("reservation", key) === undefined) {
+    throw new DenimError("NOT_FOUND", `${key} is not reserved`);
   }
-  context.draft.delete("reservation", command.subnet);
+  context.draft.delete("reservation", key);
   return null;
 }

@@ -8,7 +8,8 @@ const FIRST = { index: 1, term: 1 };
 
 /**
  * Makes a cluster of one: its first entry is applied here, and the result is stored in one batch as
- * if a snapshot had come. A crash leaves either nothing or a whole cluster.
+ * if a snapshot had come. A crash leaves either nothing or a whole cluster. The store has to be
+ * opened again before a replica works with it.
  *
  * @throws what `cluster.init` refuses
  */
@@ -22,7 +23,7 @@ export async function bootstrap(
   const answer = copy.apply(FIRST.index, FIRST.term, { stamp, command });
   if (!answer.ok) throw DenimError.fromJSON(answer.error);
   const data = encodeEntry(stamp, command);
-  await store.write({
+  await store.install({
     format: {
       schema: 1,
       clusterId: command.clusterId,
@@ -30,8 +31,6 @@ export async function bootstrap(
       storeId: command.node.storeId,
       raftId: 1,
     },
-  });
-  await store.install({
     applied: copy.applied(),
     records: copy.records(),
     log: {

@@ -4,13 +4,24 @@ import { asDenimError, assert, DenimError, isDenimError } from "../base/errors.t
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { CallOptions, Cluster, Feed, Position, View } from "../lease/cluster.ts";
-import { type Command, encodeEntry } from "../lease/command.ts";
+import type { Command } from "../lease/command.ts";
 import { nodeByRaftId } from "../lease/state.ts";
-import { type Change, type Message, Raft, type Status, SUGGESTED_LIMITS } from "../raft/mod.ts";
+import {
+  type Change,
+  type Message,
+  NOBODY,
+  Raft,
+  type SnapshotOffer,
+  type Status,
+  SUGGESTED_LIMITS,
+} from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
+import { verifyState } from "../store/load.ts";
 import type { Store } from "../store/store.ts";
-import { Leading } from "./leading.ts";
+import { Call, CALL_TIMEOUT_MS, noLeader } from "./call.ts";
+import { Observers } from "./observers.ts";
 import type { Capture, Peers } from "./peers.ts";
+import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { restoredFrom } from "./restore.ts";
 import { Turns } from "./turn.ts";
@@ -35,13 +46,14 @@ export interface ReplicaOptions {
   readonly onFailed: (error: DenimError) => void;
 }
 
-const CALL_TIMEOUT_MS = 10_000;
 const RETRY_MS = 50;
 const READ_ATTEMPT_MS = 500;
 /** The state reaches the disk within this, even if nothing else has to be written. */
 const FLUSH_MS = 1_000;
 const CONFIRM_MS = 1_000;
 const PROGRESS_MS = 2_000;
+/** What says for certain that nothing was proposed, and may be over soon. */
+const WORTH_A_RETRY = ["NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE", "OVERLOADED"] as const;
 
 /** A server's driver of the cluster port: its own part in Raft, over its own store. */
 export class Replica implements Cluster {
@@ -49,13 +61,15 @@ export class Replica implements Cluster {
   readonly #core: Raft;
   readonly #turns: Turns;
   readonly #waiters = new Waiters();
+  readonly #proposals: Proposals;
   readonly #reads: Reads;
+  readonly #observers = new Observers();
   readonly #periods: Cancel[] = [];
-  readonly #stop = new AbortController();
-  readonly #listeners = new Set<() => void>();
-  #leading: Leading | undefined;
-  #incoming: Capture | undefined;
-  #failed: DenimError | undefined;
+  /** Snapshots that have come whole, by their index, until the core wants them installed. */
+  readonly #incoming = new Map<number, Capture>();
+  /** Why nothing is done any more: the store failed, or the daemon is stopping. */
+  #ended: DenimError | undefined;
+  #failed = false;
   #flushDue = false;
   #wake: (() => void) | undefined;
   #running: Promise<void>;
@@ -74,6 +88,7 @@ export class Replica implements Cluster {
       random,
       restored: restoredFrom(store.loaded, copy),
     });
+    this.#proposals = new Proposals({ core: this.#core, clock, waiters: this.#waiters });
     this.#reads = new Reads(this.#core, { clock, random });
     this.#turns = new Turns({
       ...{ core: this.#core, store, copy, peers, logger },
@@ -97,7 +112,7 @@ export class Replica implements Cluster {
   }
 
   get leads(): boolean {
-    return this.#failed === undefined && this.#core.role === "leader";
+    return this.#ended === undefined && this.#core.role === "leader";
   }
 
   status(): Status {
@@ -105,15 +120,13 @@ export class Replica implements Cluster {
   }
 
   async propose(command: Command, options: CallOptions = {}): Promise<Canonical> {
-    const deadline = this.#deadline(options);
+    const call = new Call(this.#options.clock, options);
     for (;;) {
       try {
-        return await this.#proposeOnce(command, deadline.leftMs());
+        return await this.#proposeOnce(command, call);
       } catch (error) {
-        const again = isDenimError(error, "NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE");
-        if (!again || deadline.leftMs() <= 0 || options.signal?.aborted) {
-          throw isDenimError(error, "NOT_LEADER", "PEER_UNREACHABLE") ? noLeader() : error;
-        }
+        if (!isDenimError(error, ...WORTH_A_RETRY)) throw error;
+        if (call.isOver) throw call.overWith(error.code === "OVERLOADED" ? error : noLeader());
       }
       await sleep(this.#options.clock, RETRY_MS, options.signal);
     }
@@ -121,13 +134,7 @@ export class Replica implements Cluster {
 
   /** Only where this server leads: for commands that another server passes on. */
   async proposeHere(command: Command, timeoutMs = CALL_TIMEOUT_MS): Promise<Canonical> {
-    this.#refuseFailed();
-    if (this.#core.role !== "leader") {
-      throw new DenimError("NOT_LEADER", "This server does not lead");
-    }
-    this.#leading ??= new Leading(this.#options.clock);
-    const result = this.#core.propose([encodeEntry(this.#leading.stamp(), command)]);
-    return await this.#accepted(result, timeoutMs);
+    return await this.#append(command, new Call(this.#options.clock, { timeoutMs }));
   }
 
   /**
@@ -137,12 +144,10 @@ export class Replica implements Cluster {
    * raft-dev 2015); `OVERLOADED` while another change is under way
    */
   async changeGroup(change: Change): Promise<void> {
-    this.#refuseFailed();
-    const core = this.#core;
-    if (core.role !== "leader" || core.termAt(core.commit) !== core.term) {
-      throw new DenimError("NOT_LEADER", "This server does not lead, or not yet");
-    }
-    await this.#accepted(core.proposeChange(change), CALL_TIMEOUT_MS);
+    this.#refuseEnded();
+    const done = this.#proposals.change(change, new Call(this.#options.clock));
+    this.#wake?.();
+    await done;
   }
 
   transferLeadership(to: number): void {
@@ -151,13 +156,13 @@ export class Replica implements Cluster {
 
   async read(level: "stale" | "linearizable", options: CallOptions = {}): Promise<View> {
     if (level === "stale") return this.view();
-    const deadline = this.#deadline(options);
-    while (deadline.leftMs() > 0 && !options.signal?.aborted) {
-      this.#refuseFailed();
-      if (await this.#askOnce(Math.min(READ_ATTEMPT_MS, deadline.leftMs()))) return this.view();
-      await sleep(this.#options.clock, RETRY_MS, options.signal);
+    const call = new Call(this.#options.clock, options);
+    while (!call.isOver) {
+      this.#refuseEnded();
+      if (await this.#askOnce(call)) return this.view();
+      await sleep(this.#options.clock, Math.min(RETRY_MS, call.leftMs), options.signal);
     }
-    throw noLeader();
+    throw call.overWith(noLeader());
   }
 
   view(): View {
@@ -165,7 +170,7 @@ export class Replica implements Cluster {
     const leader = nodeByRaftId(copy.state, this.#core.leader);
     return {
       state: copy.state,
-      position: { epoch: copy.epoch, revision: copy.state.revision },
+      position: this.#position(),
       leaderAgeMs: this.#leaderAgeMs(),
       leaderNode: leader?.key,
     };
@@ -176,18 +181,29 @@ export class Replica implements Cluster {
   }
 
   onChange(callback: () => void): () => void {
-    this.#listeners.add(callback);
-    return () => this.#listeners.delete(callback);
+    return this.#observers.add(callback);
   }
 
-  /** Messages of other servers, whose ids the transport has proved. */
+  /**
+   * Messages of other servers, whose ids the transport has proved. One to another id is late: this
+   * server had that id before its store was set aside.
+   */
   receive(messages: readonly Message[]): void {
-    this.#poke(() => messages.forEach((message) => this.#core.step(message)));
+    const isForUs = ({ from, to }: Message) => to === this.raftId && from !== this.raftId;
+    const ours = messages.filter(isForUs);
+    this.#poke(() => ours.forEach((message) => this.#core.step(message)));
   }
 
-  /** A whole snapshot has come; its offer now goes through Raft. */
-  receiveSnapshot(offer: Extract<Message, { kind: "snapshot" }>, capture: Capture): void {
-    this.#incoming = capture;
+  /**
+   * A whole snapshot has come; its offer now goes through Raft.
+   *
+   * @throws `STORE_DAMAGED` where the records are not those that the snapshot speaks of
+   */
+  receiveSnapshot(offer: SnapshotOffer, capture: Capture): void {
+    const { index } = offer.snapshot;
+    assert(capture.applied.index === index, `a snapshot of ${index} goes with its offer`);
+    verifyState(capture.applied, capture.records);
+    this.#incoming.set(index, capture);
     this.receive([offer]);
   }
 
@@ -196,29 +212,23 @@ export class Replica implements Cluster {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    this.#periods.forEach((cancel) => cancel());
-    this.#wake?.();
+    this.#end(new DenimError("CANCELLED", "This server is stopping"));
     await this.#running;
-    if (this.#failed === undefined && this.#options.copy.dirty) await this.#turns.flush();
+    if (!this.#failed && this.#options.copy.dirty) await this.#turns.flush();
     this.#waiters.failAll(unknownOutcome("the daemon is stopping"));
   }
 
   /** One turn after the other, for as long as the core has work; then sleep until poked. */
   async #run(): Promise<void> {
-    const { signal } = this.#stop;
     try {
-      while (!signal.aborted) {
-        let worked = false;
-        while (this.#core.hasReady() && !signal.aborted) {
-          await this.#turns.take();
-          this.#afterTurn();
-          worked = true;
-        }
+      while (this.#ended === undefined) {
+        const busy = this.#core.hasReady();
+        if (busy) await this.#turns.take();
         if (this.#flushDue && this.#options.copy.dirty) await this.#turns.flush();
         this.#flushDue = false;
-        if (worked) this.#listeners.forEach((listener) => listener());
-        if (this.#core.hasReady() || signal.aborted) continue;
+        this.#afterTurn();
+        if (busy || this.#core.hasReady() || this.#ended !== undefined) continue;
+        this.#incoming.clear();
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } catch (error) {
@@ -227,14 +237,27 @@ export class Replica implements Cluster {
   }
 
   #afterTurn(): void {
-    if (this.#core.role === "leader") this.#leading ??= new Leading(this.#options.clock);
-    else this.#leading = undefined;
+    this.#proposals.look();
+    const { confirmedMs } = this.#reads;
+    const { leader } = this.#core;
+    this.#observers.look({ position: this.#position(), leader, confirmedMs });
   }
 
-  /** A first failed write is the last: what the disk has is no longer known (cockroach #37102). */
-  #fail(error: DenimError): void {
-    this.#failed = error;
+  #end(reason: DenimError): void {
+    this.#ended ??= reason;
     this.#periods.forEach((cancel) => cancel());
+    this.#wake?.();
+  }
+
+  /**
+   * A first failed write is the last: what the disk has is no longer known (cockroach #37102). The
+   * same goes for anything else that may not happen: a server in doubt is silent.
+   */
+  #fail(error: DenimError): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#turns.halt();
+    this.#end(error);
     this.#waiters.failAll(unknownOutcome(error.message));
     this.#options.logger.error("the replica has stopped", { why: error.why ?? error.message });
     this.#options.onFailed(error);
@@ -243,98 +266,75 @@ export class Replica implements Cluster {
   /** One tick, also after a pause: a burst would make a process campaign as it wakes. */
   #tick(): void {
     this.#poke(() => this.#core.tick());
-    if (!this.leads || this.#leading === undefined) return;
-    const due = this.#leading.due(this.#options.copy.state);
+    if (!this.leads) return;
+    const due = this.#proposals.due(this.#options.copy.state);
     if (due !== undefined) this.proposeHere(due).catch(() => {});
   }
 
-  #poke(action: () => void): void {
-    if (this.#failed !== undefined || this.#stop.signal.aborted) return;
-    action();
-    this.#wake?.();
-  }
-
-  async #proposeOnce(command: Command, timeoutMs: number): Promise<Canonical> {
-    this.#refuseFailed();
-    if (this.#core.role === "leader") return await this.proposeHere(command, timeoutMs);
-    if (this.#core.leader === 0) throw noLeader();
-    return await this.#options.peers.forward(this.#core.leader, command, timeoutMs);
-  }
-
-  async #accepted(result: ReturnType<Raft["propose"]>, timeoutMs: number): Promise<Canonical> {
-    switch (result.kind) {
-      case "accepted": {
-        this.#wake?.();
-        const answer = this.#waiters.wait(result.firstIndex, result.term);
-        return await this.#within(timeoutMs, answer);
-      }
-      case "overloaded":
-        throw new DenimError("OVERLOADED", "Too many changes are under way", {
-          fix: "try again in a moment",
-        });
-      case "change-pending":
-        throw new DenimError("OVERLOADED", "Another change of the group is under way");
-      case "no-leader":
-      case "transferring":
-        throw new DenimError("NOT_LEADER", "This server does not lead any more");
-      case "forwarded":
-        assert(false, "the core does not forward");
-    }
-  }
-
-  async #within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-    let cancel: Cancel | undefined;
-    const late = new Promise<never>((_, reject) => {
-      cancel = this.#options.clock.after(timeoutMs, () => {
-        reject(unknownOutcome("it was not confirmed in time"));
-      });
-    });
+  #poke<T>(action: () => T): T | undefined {
+    if (this.#ended !== undefined) return undefined;
     try {
-      return await Promise.race([work, late]);
+      return action();
+    } catch (error) {
+      this.#fail(asDenimError(error));
+      return undefined;
     } finally {
-      cancel?.();
+      this.#wake?.();
     }
   }
 
-  async #askOnce(timeoutMs: number): Promise<boolean> {
+  async #proposeOnce(command: Command, call: Call): Promise<Canonical> {
+    this.#refuseEnded();
+    const { leader, role } = this.#core;
+    if (role === "leader") return await this.#append(command, call);
+    if (leader === NOBODY) throw noLeader();
+    try {
+      return await call.answer(this.#options.peers.forward(leader, command, call.leftMs));
+    } catch (error) {
+      if (!isDenimError(error, "CONNECTION_LOST", "TIMEOUT")) throw error;
+      throw unknownOutcome("the server that leads was lost while it had the command");
+    }
+  }
+
+  async #append(command: Command, call: Call): Promise<Canonical> {
+    this.#refuseEnded();
+    const answer = this.#proposals.command(command, call);
+    this.#wake?.();
+    return await answer;
+  }
+
+  /** One attempt; each has an id of its own, so that a late answer to another proves nothing. */
+  async #askOnce(call: Call): Promise<boolean> {
     let answered = false;
     const stop = new AbortController();
-    this.#poke(() =>
-      this.#reads.ask(() => {
-        answered = true;
-        stop.abort();
-      })
-    );
-    await sleep(this.#options.clock, timeoutMs, stop.signal);
+    const signal = call.signal ? AbortSignal.any([stop.signal, call.signal]) : stop.signal;
+    const done = () => {
+      answered = true;
+      stop.abort();
+    };
+    if (!this.#poke(() => this.#reads.ask(done))) return false;
+    await sleep(this.#options.clock, Math.min(READ_ATTEMPT_MS, call.leftMs), signal);
     return answered;
   }
 
   #takeIncoming(index: number): Capture {
-    const incoming = this.#incoming;
-    assert(incoming?.applied.index === index, `the snapshot of ${index} is here before its offer`);
-    this.#incoming = undefined;
+    const incoming = this.#incoming.get(index);
+    assert(incoming !== undefined, `the snapshot of ${index} is here before its offer`);
+    this.#incoming.delete(index);
     return incoming;
   }
 
+  #position(): Position {
+    const { epoch, state } = this.#options.copy;
+    return { epoch, revision: state.revision };
+  }
+
   #leaderAgeMs(): number | undefined {
-    const confirmedMs = this.#reads.confirmedMs;
+    const { confirmedMs } = this.#reads;
     return confirmedMs === undefined ? undefined : this.#options.clock.monotonicMs() - confirmedMs;
   }
 
-  #refuseFailed(): void {
-    if (this.#failed !== undefined) throw this.#failed;
+  #refuseEnded(): void {
+    if (this.#ended !== undefined) throw this.#ended;
   }
-
-  #deadline({ timeoutMs = CALL_TIMEOUT_MS }: CallOptions): { leftMs(): number } {
-    const { clock } = this.#options;
-    const endMs = clock.monotonicMs() + timeoutMs;
-    return { leftMs: () => endMs - clock.monotonicMs() };
-  }
-}
-
-function noLeader(): DenimError {
-  return new DenimError("NO_LEADER", "No server leads the cluster", {
-    why: "fewer than half of the voters can reach each other; routes stay as they are",
-    fix: "start the missing servers; denim status shows which",
-  });
 }

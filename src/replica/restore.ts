@@ -1,20 +1,22 @@
+import { assert } from "../base/errors.ts";
 import { theGroup } from "../lease/state.ts";
 import { NOTHING_RESTORED, type Restored } from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Loaded } from "../store/load.ts";
 
 /**
- * What the core goes on with. A store that has a state but no log is that of an agent: as a server
- * it starts with nothing and is sent a snapshot.
+ * What the core goes on with. The state of a store that was an agent's is not that of a log: as a
+ * server it starts with nothing, and is sent a snapshot.
  */
 export function restoredFrom(loaded: Loaded, copy: Copy): Restored {
-  const { hardState, trim, entries } = loaded;
-  if (hardState === undefined) return NOTHING_RESTORED;
+  const { hardState = NOTHING_RESTORED.hardState, trim, entries, applied } = loaded;
+  const fromLog = applied !== undefined && applied.term > 0;
+  assert(!fromLog || copy.index === applied.index, "the copy is the one of this store");
   return {
     hardState,
     snapshot: { index: trim.index, term: trim.term },
     entries,
-    applied: copy.index,
-    configuration: theGroup(copy.state),
+    applied: fromLog ? copy.index : 0,
+    configuration: fromLog ? theGroup(copy.state) : NOTHING_RESTORED.configuration,
   };
 }

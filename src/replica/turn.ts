@@ -1,15 +1,26 @@
+import { assert } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { decodeEntry } from "../lease/command.ts";
-import type { Change, Entry, HardState, Message, Raft, Ready, SnapshotMeta } from "../raft/mod.ts";
+import type {
+  Change,
+  Entry,
+  HardState,
+  Message,
+  Raft,
+  SnapshotMeta,
+  SnapshotOffer,
+} from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store, Write } from "../store/store.ts";
 import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
 import type { Waiters } from "./waiters.ts";
 
-/** Entries kept in log and memory at most, and what trimming leaves for those slightly behind. */
+/** Above either the older half of the log goes, bit by bit, from disk and memory. */
 const LOG_ENTRIES_MAX = 10_000;
-const LOG_ENTRIES_KEPT = 5_000;
+const LOG_BYTES_MAX = 64 * 1024 * 1024;
+/** Trimming waits for a snapshot under way, but not for ever. */
+const LOG_PATIENCE = 2;
 
 export interface TurnParts {
   readonly core: Raft;
@@ -32,6 +43,7 @@ export class Turns {
   /** The newest hard state; only a change of term or vote has to be written at once. */
   #hardState: HardState | undefined;
   #snapshotsUnderWay = 0;
+  #halted = false;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
@@ -39,17 +51,24 @@ export class Turns {
 
   /** @throws `STORE_FAILED`: nothing more may be sent or answered */
   async take(): Promise<void> {
-    const { core } = this.#parts;
+    const { core, reads, copy } = this.#parts;
     const ready = core.ready();
     this.#hardState = ready.hardState ?? this.#hardState;
     const leads = core.role === "leader";
     if (leads) this.#send(ready.messages);
     if (ready.snapshot !== undefined) await this.#install(ready.snapshot);
     if (ready.mustSync) await this.#write({ entries: ready.entries });
-    if (!leads) this.#send(ready.messages);
+    if (this.#halted) return;
+    // Who offered a snapshot and leads no more takes the offer back.
+    if (!leads) this.#send(ready.messages.filter(({ kind }) => kind !== "snapshot"));
     for (const entry of ready.committed) this.#apply(entry);
-    this.#parts.reads.settle(ready.readStates, this.#parts.copy.index);
+    reads.settle(ready.readStates, copy.index);
     core.advance();
+  }
+
+  /** The replica has failed: a turn under way sends and answers nothing more. */
+  halt(): void {
+    this.#halted = true;
   }
 
   /** Brings the state to the disk although nothing else has to be written. */
@@ -59,8 +78,7 @@ export class Turns {
 
   async #write(write: Write): Promise<void> {
     const { store, copy, core } = this.#parts;
-    const durable = copy.index;
-    const trimTo = this.#trimTo(store.trim.index, durable);
+    const trimTo = this.#trimTo();
     await store.write({
       ...write,
       ...(this.#hardState === undefined ? {} : { hardState: this.#hardState }),
@@ -70,10 +88,17 @@ export class Turns {
     if (trimTo !== undefined) core.compact(store.trim.index);
   }
 
-  /** Trimming waits for a snapshot under way, or its receiver would need the next one at once. */
-  #trimTo(from: number, durable: number): number | undefined {
-    if (this.#snapshotsUnderWay > 0 || durable - from < LOG_ENTRIES_MAX) return undefined;
-    return durable - LOG_ENTRIES_KEPT;
+  /**
+   * Up to what was applied before this turn, which the same batch stores. A follower that is sent
+   * a snapshot would need the next one at once if the log went on being trimmed.
+   */
+  #trimTo(): number | undefined {
+    const { store, core } = this.#parts;
+    const from = store.trim.index;
+    const patience = this.#snapshotsUnderWay > 0 ? LOG_PATIENCE : 1;
+    const tooMany = core.applied - from > LOG_ENTRIES_MAX * patience;
+    const tooBig = store.logSizeBytes > LOG_BYTES_MAX * patience;
+    return tooMany || tooBig ? from + Math.ceil((core.applied - from) / 2) : undefined;
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
@@ -91,24 +116,30 @@ export class Turns {
     const plain = messages.filter((message) => message.kind !== "snapshot");
     if (plain.length > 0) peers.send(plain);
     for (const message of messages) {
-      if (message.kind === "snapshot") void this.#sendSnapshot(message);
+      if (message.kind === "snapshot") void this.#sendSnapshot(message, this.#capture(message));
     }
   }
 
-  async #sendSnapshot(offer: Extract<Message, { kind: "snapshot" }>): Promise<void> {
-    const { core, copy, peers, store, logger } = this.#parts;
-    const { index } = offer.snapshot;
-    // Taken before this turn applies anything: the state is the one that the core speaks of.
-    const capture = {
-      applied: copy.applied(),
-      chain: store.placeAt(index)!.chain,
-      records: copy.records(),
-    };
+  /** Taken before this turn applies anything: the state is the one that the core speaks of. */
+  #capture({ snapshot: { index } }: SnapshotOffer): Capture {
+    const { copy, store } = this.#parts;
+    assert(copy.index === index, `the state is at ${copy.index}, the offer at ${index}`);
+    const place = store.placeAt(index);
+    assert(place !== undefined, `the log knows the place ${index}`);
+    return { applied: copy.applied(), chain: place.chain, records: copy.records() };
+  }
+
+  async #sendSnapshot(offer: SnapshotOffer, capture: Capture): Promise<void> {
+    const { core, peers, logger } = this.#parts;
+    const { to, snapshot: { index } } = offer;
+    logger.info("sending a snapshot", { to, index });
     this.#snapshotsUnderWay++;
-    logger.info("sending a snapshot", { to: offer.to, index });
-    const taken = await peers.sendSnapshot(offer, capture);
+    const taken = await peers.sendSnapshot(offer, capture).catch((error: Error) => {
+      logger.warn("a snapshot was not taken", { to, index, why: error.message });
+      return false;
+    });
     this.#snapshotsUnderWay--;
-    core.reportSnapshot(offer.to, taken);
+    core.reportSnapshot(to, taken);
   }
 
   #apply(entry: Entry): void {
@@ -124,6 +155,7 @@ export class Turns {
       });
     } else if (data === "") {
       copy.pass(index, term);
+      waiters.settle(index, term, { ok: true, value: null });
     } else {
       waiters.settle(index, term, copy.apply(index, term, decodeEntry(data)));
     }

@@ -11,6 +11,8 @@ interface Waiter {
 /** Who waits for which entry to be applied. */
 export class Waiters {
   readonly #byIndex = new Map<number, Waiter>();
+  /** Of the last entry that was applied. */
+  #term = 0;
 
   /** Resolves with the answer of the entry at `index`, if it is still ours when it is applied. */
   wait(index: number, term: number): Promise<Canonical> {
@@ -20,14 +22,22 @@ export class Waiters {
     });
   }
 
-  /** The entry of `term` at `index` was applied. Another term's means that ours never will be. */
+  /** The entry of `term` at `index` was applied. */
   settle(index: number, term: number, answer: Answer): void {
+    if (term > this.#term) this.#rise(term);
     const waiter = this.#byIndex.get(index);
     if (waiter === undefined) return;
     this.#byIndex.delete(index);
-    if (waiter.term !== term) waiter.reject(overwritten());
-    else if (answer.ok) waiter.resolve(answer.value);
+    if (answer.ok) waiter.resolve(answer.value);
     else waiter.reject(DenimError.fromJSON(answer.error));
+  }
+
+  /** Terms never fall along the log: what was proposed in an earlier one has no place left. */
+  #rise(term: number): void {
+    this.#term = term;
+    for (const [index, waiter] of [...this.#byIndex]) {
+      if (waiter.term < term) this.#reject(index, overwritten());
+    }
   }
 
   /** A snapshot went past these entries: nobody here can say what became of them. */

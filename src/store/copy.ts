@@ -1,7 +1,13 @@
 import { apply, applyGroup } from "../lease/apply.ts";
 import type { Event } from "../lease/cluster.ts";
 import type { Answer, Command, Stamp } from "../lease/command.ts";
-import { type Epoch, isRevisioned, type StateChange, type StateRecord } from "../lease/records.ts";
+import {
+  type Epoch,
+  equalEpoch,
+  isRevisioned,
+  type StateChange,
+  type StateRecord,
+} from "../lease/records.ts";
 import { State, theCluster } from "../lease/state.ts";
 import type { Configuration } from "../raft/mod.ts";
 import { Digest } from "./digest.ts";
@@ -82,11 +88,13 @@ export class Copy {
 
   /** What another copy's followers were told, at one revision. */
   take(revision: number, events: readonly Event[]): void {
+    // One by one: what has piled up may speak of the same record more than once.
     const changes = events.map(({ before, after }): StateChange => {
       const { table, key } = (after ?? before)!;
-      return { table, key, before: this.#state.get(table, key), after };
+      const change = { table, key, before: this.#state.get(table, key), after };
+      this.#state.commit(revision, [change], this.#state.clockMs);
+      return change;
     });
-    this.#state.commit(revision, changes, this.#state.clockMs);
     this.#follow(revision, 0, changes);
   }
 
@@ -98,11 +106,12 @@ export class Copy {
     for (const change of changes) {
       const revisioned = isRevisioned(change.table);
       (revisioned ? this.#revisioned : this.#clock).follow([change]);
-      this.#remember(change);
+      this.#unwritten.set(`${change.table}/${change.key}`, change);
       if (revisioned) events.push({ before: change.before, after: change.after });
     }
     if (events.length === 0) return;
-    this.feed.publish(index, events);
+    if (equalEpoch(this.epoch, this.feed.position.epoch)) this.feed.publish(index, events);
+    else this.feed.reset({ epoch: this.epoch, revision: index });
   }
 
   /** Another state takes this one's place, whole. */
@@ -146,9 +155,5 @@ export class Copy {
   /** All records of both sections, frozen by being immutable. */
   records(): StateRecord[] {
     return [...this.#state.records("revisioned"), ...this.#state.records("clock")];
-  }
-
-  #remember(change: StateChange): void {
-    this.#unwritten.set(`${change.table}/${change.key}`, change);
   }
 }

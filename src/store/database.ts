@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { Level } from "level";
 import { DenimError } from "../base/errors.ts";
-import { decodeValue, encodeValue } from "./codec.ts";
+import { damaged, decodeValue, encodeValue } from "./codec.ts";
 
 type Operation =
   | { readonly type: "put"; readonly key: string; readonly value: string }
@@ -61,7 +61,7 @@ export class Database implements AsyncDisposable {
 
   /** `undefined` when there is none. @throws `STORE_DAMAGED` */
   async read(key: string): Promise<unknown> {
-    const stored = await this.#level.get(key);
+    const stored = await reading(this.#level.get(key));
     return stored === undefined ? undefined : decodeValue(key, stored);
   }
 
@@ -69,19 +69,21 @@ export class Database implements AsyncDisposable {
   async readAll(
     range: { readonly gte: string; readonly lt: string },
   ): Promise<{ key: string; value: unknown }[]> {
-    const found = [];
-    for await (const [key, stored] of this.#level.iterator(range)) {
-      found.push({ key, value: decodeValue(key, stored) });
-    }
-    return found;
-  }
-
-  async keys(range: { readonly gte: string; readonly lt: string }): Promise<string[]> {
-    return await this.#level.keys(range).all();
+    const stored = await reading(this.#level.iterator(range).all());
+    return stored.map(([key, value]) => ({ key, value: decodeValue(key, value) }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#level.close();
+  }
+}
+
+/** What LevelDB itself notices while it reads is damage too. */
+async function reading<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw damaged((error as Error).message);
   }
 }
 
@@ -102,6 +104,10 @@ function openError(path: string, error: unknown): DenimError {
     });
   }
   const why = cause?.message ?? (error as Error).message;
-  const code_ = /corruption|corrupt/i.test(why) ? "STORE_DAMAGED" : "STORE_FAILED";
-  return new DenimError(code_, `Cannot open the store in ${path}`, { why, cause: error });
+  if (/corrupt/i.test(why)) return damaged(why);
+  return new DenimError("STORE_FAILED", `Cannot open the store in ${path}`, {
+    why,
+    fix: "look at the disk (df, dmesg), then start again",
+    cause: error,
+  });
 }

@@ -26,6 +26,7 @@ export class FeedHistory {
   #entries: { readonly revision: number; readonly events: readonly Event[] }[] = [];
   readonly #followers = new Set<Queue<Feed>>();
   readonly #waiting = new Set<() => void>();
+  #closed = false;
 
   constructor(options: FeedOptions) {
     this.#records = options.records;
@@ -65,36 +66,48 @@ export class FeedHistory {
 
   /** Ends every follower. */
   close(): void {
-    for (const follower of this.#followers) follower.close();
+    this.#closed = true;
+    for (const follower of this.#followers) this.#dismiss(follower);
     this.#wakeWaiting();
   }
 
   async *follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed> {
     await this.#reach(from, signal);
-    if (signal.aborted) return;
+    if (signal.aborted || this.#closed) return;
     const follower = new Queue<Feed>(UNREAD_MAX);
-    const stop = () => follower.close();
+    const stop = () => this.#dismiss(follower);
     signal.addEventListener("abort", stop, { once: true });
     this.#followers.add(follower);
     try {
       yield* this.#since(from);
       while (await follower.ready() && !signal.aborted) yield* merged(follower.drain());
     } finally {
-      this.#followers.delete(follower);
+      this.#dismiss(follower);
       signal.removeEventListener("abort", stop);
     }
+  }
+
+  /** It still gets what it has not read. Nobody keeps a follower whose reader does not come back. */
+  #dismiss(follower: Queue<Feed>): void {
+    this.#followers.delete(follower);
+    follower.close();
   }
 
   /** A copy that lags behind its follower waits instead of going back in time. */
   async #reach(from: Position | undefined, signal: AbortSignal): Promise<void> {
     const behind = () =>
       from !== undefined && equalEpoch(from.epoch, this.#position.epoch) &&
-      from.revision > this.#position.revision && !signal.aborted;
-    while (behind()) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      from.revision > this.#position.revision && !signal.aborted && !this.#closed;
+    let wake = () => {};
+    const stop = () => wake();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      while (behind()) {
+        await new Promise<void>((resolve) => this.#waiting.add(wake = resolve));
+      }
+    } finally {
+      this.#waiting.delete(wake);
+      signal.removeEventListener("abort", stop);
     }
   }
 
@@ -121,7 +134,7 @@ export class FeedHistory {
 
   #tell(feed: Feed): void {
     for (const follower of this.#followers) {
-      if (!follower.push(feed)) follower.close();
+      if (!follower.push(feed)) this.#dismiss(follower);
     }
     this.#wakeWaiting();
   }

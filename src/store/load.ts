@@ -13,7 +13,7 @@ import {
   type TrimRecord,
 } from "./log.ts";
 
-/** Which node and which history a store belongs to. Written when the store is made. */
+/** Which node and which history a store belongs to. Part of the first write of all. */
 export interface StoreFormat {
   readonly schema: 1;
   readonly clusterId: string;
@@ -32,6 +32,7 @@ export interface Starts {
 /** How far the state has got. */
 export interface AppliedRecord {
   readonly index: number;
+  /** 0 on an agent: its state came from a feed, and `index` is the last revision it was told. */
   readonly term: number;
   readonly revision: number;
   readonly clockMs: number;
@@ -70,17 +71,35 @@ export async function load(database: Database): Promise<{ loaded: Loaded; chain:
   const { entries, chain } = restoreLog(hard, trim, stored);
   const applied = await database.read(KEYS.applied) as AppliedRecord | undefined;
   const records = (await database.readAll(RANGES.state)).map(({ value }) => value as StateRecord);
-  verifyState(applied, records);
-  if (hard !== undefined && (applied?.index ?? 0) > hard.commit) {
-    throw damaged("the state is ahead of what was committed");
+  if (format === undefined && (hard ?? applied) !== undefined) {
+    throw damaged("it does not say whose it is");
   }
-  if ((applied?.index ?? 0) < trim.index) throw damaged("the log starts behind the state");
+  verifyState(applied, records);
+  verifyOrder(hard, trim, applied);
   const starts = (await database.read(KEYS.starts) ?? { incarnations: [] }) as Starts;
   const hardState = hard && { term: hard.term, vote: hard.vote, commit: hard.commit };
   return { loaded: { format, starts, hardState, trim, entries, applied, records }, chain };
 }
 
-function verifyState(applied: AppliedRecord | undefined, records: readonly StateRecord[]): void {
+function verifyOrder(
+  hard: HardRecord | undefined,
+  trim: TrimRecord,
+  applied: AppliedRecord | undefined,
+): void {
+  // An agent's state stays until the server that it has become was sent the group's.
+  const index = applied === undefined || applied.term === 0 ? 0 : applied.index;
+  if (index > 0 && hard === undefined) throw damaged("term and vote are gone");
+  if (hard !== undefined && index > hard.commit) {
+    throw damaged("the state is ahead of what was committed");
+  }
+  if (index < trim.index) throw damaged("the log starts behind the state");
+}
+
+/** @throws `STORE_DAMAGED` where the records are not those that `applied` speaks of */
+export function verifyState(
+  applied: AppliedRecord | undefined,
+  records: readonly StateRecord[],
+): void {
   const revisioned = Digest.of(records.filter(({ table }) => isRevisioned(table)));
   const clock = Digest.of(records.filter(({ table }) => !isRevisioned(table)));
   if (applied === undefined) {

@@ -33,8 +33,9 @@ export const NO_TRIM: TrimRecord = { index: 0, term: 0, chain: 0 };
  */
 export class Chain {
   #trim: TrimRecord;
-  /** The retained places, from `trim.index + 1` on. */
-  #places: TrimRecord[] = [];
+  /** The retained places, from `trim.index + 1` on, and the size of what stands there. */
+  #places: (TrimRecord & { readonly sizeBytes: number })[] = [];
+  #sizeBytes = 0;
 
   constructor(trim: TrimRecord) {
     this.#trim = trim;
@@ -48,6 +49,11 @@ export class Chain {
     return this.#places.at(-1) ?? this.#trim;
   }
 
+  /** About what the retained entries take, on disk and in memory. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
   at(index: number): TrimRecord | undefined {
     return index === this.#trim.index ? this.#trim : this.#places[index - this.#trim.index - 1];
   }
@@ -56,18 +62,28 @@ export class Chain {
   append({ index, term, type, data }: Entry): number {
     const before = this.at(index - 1);
     if (before === undefined) throw damaged(`entry ${index} has no predecessor`);
-    this.#places.length = index - this.#trim.index - 1;
+    const replaced = this.#places.splice(index - this.#trim.index - 1);
     const chain = crc32(`${before.chain} ${index} ${term} ${type} ${data}`);
-    this.#places.push({ index, term, chain });
+    this.#places.push({ index, term, chain, sizeBytes: data.length + ENTRY_OVERHEAD_BYTES });
+    this.#sizeBytes += data.length + ENTRY_OVERHEAD_BYTES - sum(replaced);
     return chain;
   }
 
   /** Forgets entries up to a place; all of them when it does not hold that place. */
   cut(to: TrimRecord): void {
-    const keeps = this.at(to.index)?.chain === to.chain;
-    this.#places = keeps ? this.#places.slice(to.index - this.#trim.index) : [];
-    this.#trim = to;
+    const { index, term, chain } = to;
+    const keeps = this.at(index)?.chain === chain;
+    const dropped = this.#places.splice(0, keeps ? index - this.#trim.index : Infinity);
+    this.#sizeBytes -= sum(dropped);
+    this.#trim = { index, term, chain };
   }
+}
+
+/** Key, numbers and checksums around an entry's data. */
+const ENTRY_OVERHEAD_BYTES = 100;
+
+function sum(places: readonly { readonly sizeBytes: number }[]): number {
+  return places.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
 }
 
 /** Reads the stored log back, link by link. @throws `STORE_DAMAGED` */

@@ -5,7 +5,7 @@ import type { Entry, HardState } from "../raft/mod.ts";
 import { Batch, Database } from "./database.ts";
 import { KEYS } from "./keys.ts";
 import { load } from "./load.ts";
-import type { Chain, HardRecord, LogRecord, TrimRecord } from "./log.ts";
+import { Chain, type HardRecord, type LogRecord, NO_TRIM, type TrimRecord } from "./log.ts";
 
 /** What one turn of a driver wants on disk, together. */
 export interface Write {
@@ -20,22 +20,31 @@ export interface Write {
 
 /** A state that replaces whatever is there. */
 export interface Installation {
+  /** Written along where the store is a new one, or changes its owner. */
+  readonly format?: StoreFormat;
   readonly applied: AppliedRecord;
   readonly records: readonly StateRecord[];
-  /** On a server: the log's chain at the snapshot, and the hard state that goes with it. */
+  /**
+   * On a server: the log's chain at the snapshot, and the hard state that goes with it. An agent
+   * has no log; one that is there goes.
+   */
   readonly log?: { readonly chain: number; readonly hardState: HardState };
 }
 
 /** Entries removed in one batch: trimming must not hold up the log. */
 const TRIM_MAX = 1_000;
 
-/** One node's database: its log, if it is a server, and its copy of the state. */
+/**
+ * One node's database: its log, if it is a server, and its copy of the state. What was loaded is
+ * as of the opening: whoever changes drivers, or makes a cluster, opens the store again.
+ */
 export class Store implements AsyncDisposable {
   readonly #database: Database;
   #chain: Chain;
   #hardState: HardState | undefined;
   #stored: Set<string>;
   #writing = false;
+  #failed: unknown;
   readonly loaded: Loaded;
 
   private constructor(database: Database, loaded: Loaded, chain: Chain) {
@@ -67,6 +76,11 @@ export class Store implements AsyncDisposable {
     return this.#chain.trim;
   }
 
+  /** About what the retained log takes. */
+  get logSizeBytes(): number {
+    return this.#chain.sizeBytes;
+  }
+
   /** One synced batch. One at a time. @throws `STORE_FAILED`: the store is then finished. */
   async write(write: Write): Promise<void> {
     const batch = new Batch();
@@ -82,14 +96,16 @@ export class Store implements AsyncDisposable {
 
   /** Replaces the state, and on a server the log, in one batch: all of it or nothing. */
   async install(installation: Installation): Promise<void> {
-    const { applied, records, log } = installation;
+    const { applied, records, log, format } = installation;
     const batch = new Batch();
+    if (format !== undefined) batch.put(KEYS.format, format);
     const wanted = new Set(records.map((record) => KEYS.state(record.table, record.key)));
     for (const key of this.#stored) if (!wanted.has(key)) batch.delete(key);
     for (const record of records) batch.put(KEYS.state(record.table, record.key), record);
     batch.put(KEYS.applied, applied);
     this.#stored = wanted;
     if (log !== undefined) this.#restartLog(batch, applied, log);
+    else this.#dropLog(batch);
     await this.#commit(batch);
   }
 
@@ -137,8 +153,8 @@ export class Store implements AsyncDisposable {
     const trim = this.#chain.at(index);
     assert(trim !== undefined, `cannot trim to ${index}: the log ends before`);
     for (let i = from + 1; i <= index; i++) batch.delete(KEYS.log(i));
-    batch.put(KEYS.trim, trim);
     this.#chain.cut(trim);
+    batch.put(KEYS.trim, this.#chain.trim);
   }
 
   #restartLog(
@@ -159,10 +175,28 @@ export class Store implements AsyncDisposable {
     this.#putHard(batch);
   }
 
+  #dropLog(batch: Batch): void {
+    if (this.#hardState === undefined) return;
+    const { trim, last } = this.#chain;
+    for (let i = trim.index + 1; i <= last.index; i++) batch.delete(KEYS.log(i));
+    batch.delete(KEYS.trim);
+    batch.delete(KEYS.hard);
+    this.#hardState = undefined;
+    this.#chain = new Chain(NO_TRIM);
+  }
+
+  /** A write that failed is the last one: memory and disk may differ now (cockroach #37102). */
   async #commit(batch: Batch): Promise<void> {
+    if (this.#failed !== undefined) throw this.#failed;
     assert(!this.#writing, "one write at a time");
     this.#writing = true;
-    await this.#database.write(batch);
-    this.#writing = false;
+    try {
+      await this.#database.write(batch);
+    } catch (error) {
+      this.#failed = error;
+      throw error;
+    } finally {
+      this.#writing = false;
+    }
   }
 }

@@ -1,0 +1,30 @@
+import type { Canonical } from "../base/canonical.ts";
+import type { CommandOf } from "./command.ts";
+import type { Context } from "./context.ts";
+import { confiscate, expire } from "./lease-commands.ts";
+import { bury, holdsLog } from "./node-commands.ts";
+
+/**
+ * Ends leases whose deadline has passed on the lease clock. Conditional twice, on the lease's
+ * revision and on its deadline, so that an expiry decided by a leader that is none any more, or
+ * overtaken by a renewal, does nothing.
+ */
+export function expireLeases(context: Context, command: CommandOf<"lease.expire">): Canonical {
+  const { draft } = context;
+  const expired: string[] = [];
+  for (const { key, revision } of command.leases) {
+    const lease = draft.get("lease", key);
+    const deadline = draft.get("deadline", key);
+    if (lease === undefined || lease.modRevision !== revision) continue;
+    if (deadline === undefined || deadline.body.deadlineMs > draft.clockMs) continue;
+    const node = draft.get("node", lease.body.node);
+    if (node?.body.ephemeral && !holdsLog(draft, node)) {
+      confiscate(context, lease);
+      bury(context, node);
+    } else {
+      expire(context, lease);
+    }
+    expired.push(key);
+  }
+  return expired;
+}

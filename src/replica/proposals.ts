@@ -1,0 +1,85 @@
+import type { Canonical } from "../base/canonical.ts";
+import type { Clock } from "../base/clock.ts";
+import { assert, DenimError } from "../base/errors.ts";
+import { type Command, encodeEntry } from "../lease/command.ts";
+import type { State } from "../lease/state.ts";
+import type { Change, ProposeResult, Raft } from "../raft/mod.ts";
+import type { Call } from "./call.ts";
+import { Leading } from "./leading.ts";
+import type { Waiters } from "./waiters.ts";
+
+/** The text of one entry: far above any command that a node has reason to send. */
+const ENTRY_CHARS_MAX = 256 * 1024;
+
+/** What goes into the log where this server leads, and who waits for it. */
+export class Proposals {
+  readonly #core: Raft;
+  readonly #clock: Clock;
+  readonly #waiters: Waiters;
+  #leading: Leading | undefined;
+
+  constructor(parts: { readonly core: Raft; readonly clock: Clock; readonly waiters: Waiters }) {
+    this.#core = parts.core;
+    this.#clock = parts.clock;
+    this.#waiters = parts.waiters;
+  }
+
+  /** @throws the refusal; `NOT_LEADER` `OVERLOADED` `REQUEST_INVALID` `OUTCOME_UNKNOWN` */
+  async command(command: Command, call: Call): Promise<Canonical> {
+    const leading = this.look();
+    if (leading === undefined) throw new DenimError("NOT_LEADER", "This server does not lead");
+    const stamp = leading.stamp();
+    const text = encodeEntry(stamp, command);
+    if (text.length > ENTRY_CHARS_MAX) {
+      throw new DenimError("REQUEST_INVALID", `A ${command.kind} of this size is refused`, {
+        why: `it takes ${text.length} characters, the most is ${ENTRY_CHARS_MAX}`,
+      });
+    }
+    const result = this.#core.propose([text]);
+    if (result.kind === "accepted") leading.stamped(stamp);
+    return await call.answer(this.#accepted(result));
+  }
+
+  /** @throws `NOT_LEADER` `OVERLOADED` `OUTCOME_UNKNOWN` */
+  async change(change: Change, call: Call): Promise<void> {
+    const core = this.#core;
+    if (core.role !== "leader" || core.termAt(core.commit) !== core.term) {
+      throw new DenimError("NOT_LEADER", "This server does not lead, or not yet");
+    }
+    await call.answer(this.#accepted(core.proposeChange(change)));
+  }
+
+  /** The leader's own entry that is due now, if any. */
+  due(state: State): Command | undefined {
+    return this.look()?.due(state);
+  }
+
+  /**
+   * To be called after every turn too: a leadership begins when it is won. Each term's is a new
+   * one, even where it follows the last one at once.
+   */
+  look(): Leading | undefined {
+    const { role, term } = this.#core;
+    if (role !== "leader") this.#leading = undefined;
+    else if (this.#leading?.term !== term) this.#leading = new Leading(this.#clock, term);
+    return this.#leading;
+  }
+
+  async #accepted(result: ProposeResult): Promise<Canonical> {
+    switch (result.kind) {
+      case "accepted":
+        return await this.#waiters.wait(result.firstIndex, result.term);
+      case "overloaded":
+        throw new DenimError("OVERLOADED", "Too many changes are under way", {
+          fix: "try again in a moment",
+        });
+      case "change-pending":
+        throw new DenimError("OVERLOADED", "Another change of the group is under way");
+      case "no-leader":
+      case "transferring":
+        throw new DenimError("NOT_LEADER", "This server does not lead any more");
+      case "forwarded":
+        assert(false, "the core does not forward");
+    }
+  }
+}

@@ -1,0 +1,208 @@
+import t from "tap";
+import { applyGroup } from "../../src/lease/apply.ts";
+import type { Command, JoinAnswer } from "../../src/lease/command.ts";
+import { attributes, DAY_MS, HOUR_MS, joiner, Ledger, WALL_MS } from "../support/ledger.ts";
+
+function withToken(uses: number | null, expiresWallMs = WALL_MS + HOUR_MS): Ledger {
+  const ledger = Ledger.open();
+  ledger.do({
+    ...{ kind: "token.create", tokenId: "t", secretHash: "ff", role: "agent" },
+    ...{ uses, expiresWallMs },
+  } as Command);
+  return ledger;
+}
+
+const usesLeft = (ledger: Ledger) => ledger.state.get("token", "t")?.body.usesLeft;
+const nodeOf = (ledger: Ledger, id: string) => ledger.state.get("node", id)?.body;
+
+t.test("a join answers with a name, a lease and, for a server, a raft id", async (t) => {
+  const ledger = Ledger.open();
+  t.same(ledger.join(1), {
+    ...{ nodeId: "id1", name: "host1", role: "agent", raftId: null },
+    lease: {
+      node: "id1",
+      subnets: ["10.5.2.0/24"],
+      revision: 3,
+      ttlMs: DAY_MS,
+      epoch: { n: 1, random: "00000000000000aa" },
+    },
+  });
+  t.equal(ledger.join(2, { role: "server" }).raftId, 2);
+  t.equal(nodeOf(ledger, "id2")?.storeId, "store2");
+  t.equal(ledger.state.get("cluster", "it")?.body.lastRaftId, 2);
+});
+
+t.test("a join whose answer was lost is answered again and costs one use", async (t) => {
+  const ledger = withToken(1);
+  const first = ledger.join(1, {}, "t");
+  t.equal(usesLeft(ledger), 0);
+  const again = ledger.join(1, {}, "t");
+  t.same(again, first);
+  t.equal([...ledger.state.all("node")].length, 2);
+  t.throws(() => ledger.join(2, {}, "t"), { code: "TOKEN_USED" });
+});
+
+t.test("a token is refused when it is unknown, has expired or is used up", async (t) => {
+  const ledger = withToken(2);
+  t.throws(() => ledger.join(1, {}, "other"), { code: "TOKEN_INVALID" });
+  ledger.join(1, {}, "t");
+  ledger.wallMs = WALL_MS + HOUR_MS;
+  t.throws(() => ledger.join(2, {}, "t"), {
+    code: "TOKEN_EXPIRED",
+    why: "it was good until 2024-07-03T10:46:40.000Z",
+  });
+  t.equal(usesLeft(ledger), 1, "a refused join costs nothing");
+});
+
+t.test("a token without a count lets in any number", async (t) => {
+  const ledger = withToken(null);
+  for (let n = 1; n < 5; n++) ledger.join(n, {}, "t");
+  t.equal(usesLeft(ledger), null);
+});
+
+t.test("a name that is taken gets a number", async (t) => {
+  const ledger = Ledger.open();
+  const name = (n: number) => ledger.join(n, { name: "web" }).name;
+  t.same([name(1), name(2), name(3)], ["web", "web-2", "web-3"]);
+});
+
+t.test("a node id that another key has joined under is refused", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  t.throws(() => ledger.join(1, { csrKey: "another" }), { code: "JOIN_REFUSED" });
+});
+
+t.test("a public address that another lease has is refused", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  t.throws(() => ledger.join(2, { attributes: attributes(1) }), {
+    code: "PUBLIC_IP_TAKEN",
+    message: "192.168.0.1 is the public address of host1",
+  });
+  const v6 = { ...attributes(3), publicIpv6: "fd00::3" };
+  ledger.join(3, { attributes: v6 });
+  const same = { ...attributes(4), publicIpv6: "fd00::3" };
+  t.throws(() => ledger.join(4, { attributes: same }), { code: "PUBLIC_IP_TAKEN" });
+  ledger.pass(DAY_MS);
+  ledger.expireAll();
+  t.equal(ledger.join(2, { attributes: attributes(1) }).name, "host2", "its lease has expired");
+});
+
+t.test("a replacement gets the name and the address, but not the subnet at once", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.pass(HOUR_MS);
+  const taken: JoinAnswer = ledger.join(9, {
+    ...{ name: "host1", attributes: attributes(1), replace: "host1" },
+    wish: ["10.5.2.0/24"],
+  });
+  t.same([taken.name, taken.lease.subnets], ["host1", ["10.5.3.0/24"]]);
+  t.equal(nodeOf(ledger, "id1"), undefined);
+  t.equal(ledger.state.get("tombstone", "id1")?.body.name, "host1");
+  const freed = ledger.state.get("freed", "10.5.2.0/24")?.body;
+  t.same([freed?.how, freed?.quarantineEndsMs], ["removed", DAY_MS + HOUR_MS]);
+});
+
+t.test("a server that holds the log is neither removed, replaced nor let go", async (t) => {
+  const ledger = Ledger.open();
+  for (
+    const command of [
+      { kind: "node.remove", node: "host0" },
+      { kind: "node.leave", node: "id0" },
+      { kind: "node.join", tokenId: "open", node: joiner(1, { replace: "host0" }) },
+    ] satisfies Command[]
+  ) t.throws(() => ledger.do(command), { code: "REVISION_MISMATCH" });
+  applyGroup(ledger.state, ++ledger.index, { voters: [7], learners: [] });
+  ledger.do({ kind: "node.leave", node: "id0" });
+  t.equal(nodeOf(ledger, "id0"), undefined);
+});
+
+t.test("who leaves gives the subnet back at once, and may leave twice", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.do({ kind: "node.leave", node: "id1" });
+  ledger.do({ kind: "node.leave", node: "id1" });
+  t.equal(ledger.joinedSubnet(2, { wish: ["10.5.2.0/24"] }), "10.5.2.0/24");
+  t.throws(() => ledger.do({ kind: "lease.acquire", node: "id1", attributes: attributes(1) }), {
+    code: "NOT_A_MEMBER",
+    message: "host1 is not in this cluster",
+    why: "it left, or was removed",
+  });
+});
+
+t.test("a removed node's subnet waits for its own deadline and a margin", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.renew(1, HOUR_MS);
+  ledger.pass(HOUR_MS);
+  const answer = ledger.do({ kind: "node.remove", node: "host1" });
+  t.same(answer, { node: "id1", name: "host1" });
+  t.same(ledger.do({ kind: "node.remove", node: "id1" }), answer, "removed twice by its id");
+  const wish = { wish: ["10.5.2.0/24"] };
+  ledger.pass(24 * HOUR_MS - 1);
+  t.equal(ledger.joinedSubnet(2, wish), "10.5.3.0/24", "25 h after its renewal");
+  ledger.pass(1);
+  t.equal(ledger.joinedSubnet(3, wish), "10.5.2.0/24");
+});
+
+t.test("a node that comes back after it was removed is no removed node any more", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.do({ kind: "node.remove", node: "id1" });
+  ledger.join(1, { wish: ["10.5.2.0/24"] });
+  t.equal(ledger.state.get("tombstone", "id1"), undefined);
+  t.same(ledger.subnetsOf(1), ["10.5.2.0/24"], "its own quarantine does not bind it");
+});
+
+t.test("tombstones go when the last certificate has ended", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1, { certificateEndsWallMs: WALL_MS + HOUR_MS });
+  ledger.do({ kind: "node.remove", node: "id1" });
+  t.ok(ledger.state.get("tombstone", "id1"));
+  ledger.join(2);
+  ledger.wallMs += 2 * HOUR_MS;
+  ledger.do({ kind: "node.remove", node: "id2" });
+  t.same([...ledger.state.all("tombstone")].map(({ key }) => key), ["id2"]);
+});
+
+t.test("facts of a node change with a revision, and only when they change", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  const update = { kind: "node.update", node: "id1", version: "0.2.0", address: "a:1" } as const;
+  ledger.do(update);
+  const { revision } = ledger.state;
+  ledger.do(update);
+  t.equal(ledger.state.revision, revision);
+  t.same([nodeOf(ledger, "id1")?.version, nodeOf(ledger, "id1")?.address], ["0.2.0", "a:1"]);
+});
+
+t.test("only a later start takes the place of a start", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  const started = (counter: number, startId: string) => {
+    ledger.do({ kind: "node.update", node: "id1", incarnation: { counter, startId } });
+    return nodeOf(ledger, "id1")?.incarnation?.startId;
+  };
+  t.equal(started(3, "three"), "three");
+  t.equal(started(2, "two"), "three", "an old copy of its disk");
+  t.equal(started(3, "twin"), "three", "a clone that started at the same time");
+  t.equal(started(4, "four"), "four");
+});
+
+t.test("silence is marked once, by start, and taken back", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.do({ kind: "node.update", node: "id1", incarnation: { counter: 1, startId: "new" } });
+  const mark = (silent: boolean, startId?: string) => {
+    ledger.do({ kind: "node.silent", node: "id1", silent, ...(startId ? { startId } : {}) });
+    return nodeOf(ledger, "id1")?.silent === true;
+  };
+  t.equal(mark(true, "old"), false, "an earlier process fell silent, not this one");
+  t.equal(mark(true, "new"), true);
+  const { revision } = ledger.state;
+  t.equal(mark(true, "new"), true);
+  t.equal(ledger.state.revision, revision);
+  t.equal(mark(false), false);
+  t.notOk("silent" in nodeOf(ledger, "id1")!);
+  t.same(ledger.do({ kind: "node.silent", node: "nobody", silent: true }), null);
+});
