@@ -14,6 +14,7 @@ import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
+import { keyFits } from "../transport/pki.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
 import { admitJoiner, serversOf } from "./admitting.ts";
 import { Errands } from "./errands.ts";
@@ -33,7 +34,8 @@ export interface ControlPlaneOptions {
   readonly starts: readonly string[];
   readonly credentials: Credentials;
   readonly caKey: () => Promise<string | undefined>;
-  readonly keepCaKey: (caKey: string) => Promise<void>;
+  /** With `undefined` it is removed: this node may no longer sign. */
+  readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
   readonly seeds: readonly string[];
@@ -222,6 +224,7 @@ export class ControlPlane implements AsyncDisposable {
       this.#replica = undefined;
       await replica[Symbol.asyncDispose]();
       await this.#options.store.dropLog(this.#copy.takeUnwritten());
+      await this.#options.keepCaKey(undefined);
       this.#startRemote();
     });
   }
@@ -315,7 +318,13 @@ export class ControlPlane implements AsyncDisposable {
       cluster: this.cluster,
       replica: () => this.#replica,
       becomeServer: (raftId) => this.#becomeServer(raftId),
-      keepCaKey: this.#options.keepCaKey,
+      keepCaKey: async (caKey) => {
+        const { keepCaKey, credentials } = this.#options;
+        if (!keyFits(caKey, credentials.caBundle)) {
+          throw new DenimError("REQUEST_INVALID", "This is not the key of the cluster's CA");
+        }
+        await keepCaKey(caKey);
+      },
       noteConnected: (_from, notice) => this.#planning.note(notice),
       ownRoutes: this.#options.ownRoutes,
       routesOf: (node) => this.errands.routesOf(node, "here"),

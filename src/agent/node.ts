@@ -258,7 +258,8 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
         credentials: { caBundle, cert, key },
         caKey: () => identity.readPem("caKey"),
-        keepCaKey: (caKey) => identity.writePem("caKey", caKey),
+        keepCaKey: (caKey) =>
+          caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
         seeds: [...settings.seeds, ...known, ...(servers?.seeds ?? [])],
         ownRoutes,
       }),
