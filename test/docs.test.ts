@@ -106,7 +106,7 @@ t.test("the example of a backend plans what it says", async (t) => {
     own: peer("a", "10.5.1.0/24"),
     peers: [peer("b", "10.5.2.0/24")],
   });
-  t.same(wanted.map(formatWanted), ["10.5.2.0/24 via 192.0.2.1 dev eth0 proto 68"]);
+  t.same(wanted.map(formatWanted), ["10.5.2.0/24 via 192.0.2.1 dev eth0"]);
   t.equal(gateway.family, 4);
   t.throws(() => backend.parseConfig({}), { code: "CONFIG_INVALID" });
 });
