@@ -133,8 +133,11 @@ export class ReplicaCluster implements AsyncDisposable {
     return this.up.find((server) => server !== leader)!;
   }
 
-  /** Joins as a server with a store of its own, and is given the log without a vote. */
-  async addLearner(raftId: number): Promise<Server> {
+  /**
+   * Joins as a server with a store of its own, and is given the log without a vote. The store may
+   * be that of an agent, with a state that a feed has brought.
+   */
+  async addLearner(raftId: number, options: { agentOf?: Server } = {}): Promise<Server> {
     const server = this.#server(raftId);
     const host = joiner(raftId - 1, { role: "server" });
     const leader = await this.leader();
@@ -142,7 +145,15 @@ export class ReplicaCluster implements AsyncDisposable {
     const store = await Store.open(server.folder);
     const { clusterId } = initCommand();
     const format = { schema: 1, clusterId, epoch: EPOCH, storeId: host.storeId, raftId } as const;
-    await store.write({ format });
+    const feeder = options.agentOf?.copy;
+    if (feeder === undefined) await store.write({ format });
+    else {
+      const records = [...feeder.state.records("revisioned")];
+      const { revision } = feeder.state;
+      const clock = { clockMs: 0, clockRecords: 0, clockDigest: "0".repeat(16) };
+      const applied = { ...feeder.applied(), ...clock, index: revision, revision, term: 0 };
+      await store.install({ format, applied, records });
+    }
     await store[Symbol.asyncDispose]();
     await this.boot(server);
     await leader.replica.changeGroup({ kind: "add-learner", id: raftId });
