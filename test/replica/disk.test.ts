@@ -22,7 +22,7 @@ t.test("what the state owes the disk is written soon, even if nothing else is", 
   const group = await ReplicaCluster.start(t, { servers: 1 });
   const server = group.server(1);
   await server.replica.propose(join(100));
-  await until("it is written", () => !server.copy.dirty);
+  await until("it is written", () => !server.copy.dirty && server.written === server.writes);
   group.crash(server);
   await group.boot(server);
   t.equal(server.store.loaded.applied?.records, server.copy.applied().records);

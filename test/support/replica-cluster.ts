@@ -28,8 +28,9 @@ export class Server {
   copy!: Copy;
   replica!: Replica;
   up = false;
-  /** Batches that were written since the start. */
+  /** Batches since the start: begun, and on disk. */
   writes = 0;
+  written = 0;
   /** How long each batch takes on top. */
   writeDelayMs = 0;
   /** The next batch fails with this. */
@@ -190,7 +191,7 @@ export class ReplicaCluster implements AsyncDisposable {
   /** Starts a server over its folder. */
   async boot(server: Server): Promise<void> {
     server.store = await Store.open(server.folder);
-    server.writes = 0;
+    server.writes = server.written = 0;
     server.failure = undefined;
     const { applied, records } = server.store.loaded;
     server.copy = new Copy(applied, records);
@@ -263,8 +264,9 @@ export class ReplicaCluster implements AsyncDisposable {
       }
       if (server.writeError !== undefined) throw server.writeError;
     };
-    store.write = (parts) => before().then(() => write(parts));
-    store.install = (parts) => before().then(() => install(parts));
+    const after = () => void server.written++;
+    store.write = (parts) => before().then(() => write(parts)).then(after);
+    store.install = (parts) => before().then(() => install(parts)).then(after);
   }
 
   #reaches(from: Server, to: Server | undefined): to is Server {
