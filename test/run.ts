@@ -8,9 +8,7 @@
  *   node test/run.ts --no-skip       a skipped test is a failure: where everything is installed
  */
 import { spawn } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { globSync, statSync } from "node:fs";
 import process from "node:process";
 import { root } from "./support/root.ts";
 
@@ -35,33 +33,36 @@ console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped}
 const incomplete = process.argv.includes("--no-skip") && counts.skipped > 0;
 process.exitCode = counts.failed > 0 || counts.passed === 0 || incomplete ? 1 : 0;
 
+/** One line a file as it ends; of a file that fails, everything that it said. */
 async function runTap(): Promise<Counts> {
-  const scratch = mkdtempSync(join(tmpdir(), "denim-test-"));
-  const output = join(scratch, "tap.txt");
-  const exit = await run("node_modules/.bin/tap", [
-    "--reporter=dot",
-    `--output-file=${output}`,
-    ...files,
-  ]);
-  const counts = countTap(readFileSync(output, "utf8"));
-  rmSync(scratch, { recursive: true });
-  if (exit !== 0 && counts.failed === 0) counts.failed = 1;
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  let block: string[] = [];
+  const exit = await run("node_modules/.bin/tap", ["--reporter=tap", ...files], (line) => {
+    block.push(line);
+    const end = /^(not )?ok \d+ - (\S+\.test\.ts).* # time=([0-9.]+)ms/.exec(line);
+    if (end === null) return;
+    const seconds = (Number(end[3]) / 1000).toFixed(1).padStart(6);
+    console.log(`${end[1] ? "FAIL" : "ok  "} ${seconds} s  ${end[2]}`);
+    if (end[1]) console.log(block.join("\n"));
+    for (const line of block) countTap(line, counts);
+    block = [];
+  });
+  if (exit !== 0 && counts.failed === 0) {
+    console.log(block.join("\n"));
+    counts.failed = 1;
+  }
   return counts;
 }
 
 /** A result line that carries a time, or a skip, is a named test; others are assertions. */
-function countTap(text: string): Counts {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const line of text.split("\n")) {
-    const match = /^( +)(not )?ok \d+ - (.*?) # (time=|SKIP ?)(.*)$/.exec(line);
-    if (match === null) continue;
-    if (match[4]!.startsWith("SKIP")) {
-      counts.skipped++;
-      skipReasons.add(`${match[3]} (${match[5]})`);
-    } else if (match[2]) counts.failed++;
-    else counts.passed++;
-  }
-  return counts;
+function countTap(line: string, counts: Counts): void {
+  const match = /^( +)(not )?ok \d+ - (.*?) # (time=|SKIP ?)(.*)$/.exec(line);
+  if (match === null) return;
+  if (match[4]!.startsWith("SKIP")) {
+    counts.skipped++;
+    skipReasons.add(`${match[3]} (${match[5]})`);
+  } else if (match[2]) counts.failed++;
+  else counts.passed++;
 }
 
 async function runDeno(): Promise<Counts> {
