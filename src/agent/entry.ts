@@ -106,6 +106,8 @@ export async function checkPort({ host, port }: Settings["listen"]): Promise<voi
 async function found(options: EntryOptions, network: string): Promise<void> {
   const { kernel, settings, identity, random, clock, name, onStep } = options;
   const config = withExplicitBackend(network);
+  // What is typed here has no room for a typo; what others have typed is kept.
+  parseNetworkConfig(config, { unknownKeys: "refuse" });
   const { place, seed } = await checkHost(options, config, undefined);
   refuseLeftRoutes((await kernel.read()).routes);
   await refuseLiveSeeds(settings.seeds);

@@ -10,6 +10,7 @@ import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { lockDirectory } from "../host/lock.ts";
+import { requireNetworkRights } from "../host/rights.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
@@ -47,6 +48,7 @@ export interface Daemon extends AsyncDisposable {
 export async function startDaemon(options: StartOptions): Promise<Daemon> {
   const { settings, logger } = options;
   const { stateDir } = settings;
+  requireNetworkRights();
   const stack = new AsyncDisposableStack();
   try {
     const found = { dir: existsSync(stateDir), store: existsSync(join(stateDir, "store")) };

@@ -151,7 +151,7 @@ t.test("an agent's state has no log; a log that is there goes, the ballot stays"
   await server[Symbol.asyncDispose]();
 
   await using store = await Store.open(folder);
-  const ballot = { term: 1, vote: 0, commit: 0 };
+  const ballot = { term: 1, vote: 1, commit: 0 };
   t.same([store.loaded.hardState, store.loaded.entries], [ballot, []]);
   t.same(store.loaded.applied, applied);
   // It becomes a server again: it votes before it has been sent a snapshot.
