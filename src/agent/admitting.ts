@@ -12,7 +12,7 @@ import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
 import { csrKeyId, issueCertificate, proveCsr } from "../transport/pki.ts";
 import { secretMatches } from "../transport/token.ts";
-import { attributeEntries, endpointSchema, read } from "./border.ts";
+import { attributeEntries, endpointSchema, nameSchema, read } from "./border.ts";
 import { type ServerAddress, serversOf } from "./servers.ts";
 
 /** What a joiner shows first. */
@@ -24,7 +24,7 @@ export const beginSchema = v.object({
 /** What it then says about itself. */
 export const commitSchema = v.object({
   csr: v.pipe(v.string(), v.maxLength(8_192)),
-  name: v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i)),
+  name: nameSchema,
   /** `host:port` of its control connection. */
   address: endpointSchema,
   ...attributeEntries,

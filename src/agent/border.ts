@@ -22,6 +22,15 @@ export const ipSchema = is("an IP address", tryParseAddress);
 export const endpointSchema = is("an address of a node", tryParseEndpoint);
 const subnets = v.pipe(v.array(is("a CIDR block", tryParsePrefix)), v.maxLength(4));
 
+/** What a host may be called. */
+export const nameSchema = v.pipe(
+  v.string(),
+  v.regex(
+    /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i,
+    "a name has letters, digits, dots and hyphens, 63 at most",
+  ),
+);
+
 /** What a node tells its peers of itself. */
 export const attributeEntries = {
   publicIp: ipSchema,
