@@ -1,0 +1,269 @@
+/** One host's routes and its subnet file, over a kernel in memory. */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import t, { type Test } from "tap";
+import { hostGw } from "../../plugins/host-gw/mod.ts";
+import { DataPlane } from "../../src/agent/data-plane.ts";
+import type { LeaseStanding } from "../../src/agent/leasing.ts";
+import { BackendRegistry } from "../../src/backend/registry.ts";
+import { parseAddress } from "../../src/ip/address.ts";
+import { formatPrefix, parsePrefix } from "../../src/ip/prefix.ts";
+import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import { theNetwork } from "../../src/lease/state.ts";
+import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
+import { IdentityFolder } from "../../src/store/identity.ts";
+import { fastClock, until } from "../support/fast-clock.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { EPOCH, joiner, OPEN_TOKEN } from "../support/ledger.ts";
+import { RecordingLogger } from "../support/log.ts";
+import { MemoryCluster } from "../support/memory-cluster.ts";
+import { route } from "../support/routes.ts";
+
+/** Host 1 of the cluster in `ledger.ts`, at 192.168.0.1, with the subnet 10.5.2.0/24. */
+class Host {
+  readonly clock = fastClock(20);
+  readonly cluster = new MemoryCluster(this.clock);
+  readonly kernel: MemoryKernel;
+  readonly log = new RecordingLogger();
+  readonly folder: string;
+  readonly identity: IdentityFolder;
+  readonly subnetFile: string;
+  attributesTold = 0;
+  standing: LeaseStanding;
+  plane!: DataPlane;
+
+  constructor(t: Test, folder = temporaryFolder(t), kernel = new MemoryKernel()) {
+    this.folder = folder;
+    this.kernel = kernel;
+    this.identity = new IdentityFolder(join(folder, "identity"));
+    this.subnetFile = join(folder, "subnet.env");
+    this.join(1);
+    const sent = { bootMs: 0, wallMs: 0, bootId: "boot" };
+    const ttlMs = 86_400_000;
+    const holding = { subnets: ["10.5.2.0/24"], revision: 3, epoch: EPOCH, ttlMs, sent };
+    this.standing = { kind: "held", holding, trustedForMs: ttlMs };
+  }
+
+  static machine(): MemoryKernel {
+    const kernel = new MemoryKernel();
+    const address = { address: parseAddress("192.168.0.1"), length: 24 };
+    kernel.addLink("eth0", { addresses: [address] });
+    return kernel;
+  }
+
+  join(n: number): void {
+    this.cluster.apply({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node: joiner(n) });
+  }
+
+  fence(): void {
+    if (this.standing.kind === "none") return;
+    this.standing = { kind: "fenced", holding: this.standing.holding, error: undefined };
+    this.plane.trigger();
+  }
+
+  async start(t: Test, options: { readonly acceptExpiredLease?: boolean } = {}): Promise<this> {
+    if (await this.identity.read("secret") === undefined) {
+      await this.identity.write("secret", { seed: "11".repeat(32) });
+    }
+    this.plane = new DataPlane({
+      nodeId: "id1",
+      ...{ kernel: this.kernel, cluster: this.cluster, identity: this.identity },
+      backends: new BackendRegistry([hostGw]),
+      wish: { iface: "eth0" },
+      subnetFile: this.subnetFile,
+      acceptExpiredLease: options.acceptExpiredLease === true,
+      ...{ clock: this.clock, logger: this.log },
+      standing: () => this.standing,
+      onAttributes: () => this.attributesTold++,
+    });
+    const { plane } = this;
+    t.teardown(() => plane[Symbol.asyncDispose]());
+    await plane.load();
+    await plane.prepare(theNetwork(this.cluster.view().state)!);
+    plane.start();
+    await until("it has looked once", () => plane.lastPass !== undefined || !this.hasScene);
+    return this;
+  }
+
+  get hasScene(): boolean {
+    return this.standing.kind !== "none";
+  }
+
+  /** Our routes, as text. */
+  get routes(): string[] {
+    return this.kernel.routes.filter(({ protocol }) => protocol === ROUTE_PROTOCOL)
+      .map(({ destination }) => formatPrefix(destination)).sort();
+  }
+
+  get env(): string | undefined {
+    return existsSync(this.subnetFile) ? readFileSync(this.subnetFile, "utf8") : undefined;
+  }
+
+  /** Until another pass is over. */
+  async pass(): Promise<void> {
+    const before = this.plane.lastPass;
+    this.plane.trigger();
+    await until("another pass", () => this.plane.lastPass !== before);
+  }
+}
+
+const host = (t: Test) => new Host(t, temporaryFolder(t), Host.machine());
+
+t.test("routes to all peers, then the subnet file", async (t) => {
+  const one = host(t);
+  one.join(2);
+  await one.start(t);
+  t.same(one.routes, ["10.5.1.0/24", "10.5.3.0/24"]);
+  await until("the file is there", () => one.env !== undefined);
+  t.match(one.env!, /^FLANNEL_NETWORK=10\.5\.0\.0\/16\nFLANNEL_SUBNET=10\.5\.2\.1\/24\n/);
+  t.match(one.env!, /FLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n$/);
+  t.ok(one.plane.subnetFileWritten);
+  one.join(3);
+  await until("a newcomer is routed", () => one.routes.includes("10.5.4.0/24"));
+  one.cluster.apply({ kind: "node.remove", node: "id2" });
+  await until("one that went is not", () => !one.routes.includes("10.5.3.0/24"));
+  t.same(one.plane.routes().map(({ state }) => state), ["ok", "ok"]);
+});
+
+t.test("what is programmed is on disk before the first route is", async (t) => {
+  const one = host(t);
+  const seen: unknown[] = [];
+  const apply = one.kernel.apply.bind(one.kernel);
+  one.kernel.apply = async (changes) => {
+    seen.push(await one.identity.read("programmed"));
+    return await apply(changes);
+  };
+  await one.start(t);
+  t.same(seen[0], { epoch: EPOCH, revision: 0, networks: ["10.5.0.0/16"] });
+  await until("the position follows", () => readProgrammed(one).revision > 0);
+  const { epoch, revision } = one.cluster.view().position;
+  t.same(readProgrammed(one), { format: 1, epoch, revision, networks: ["10.5.0.0/16"] });
+});
+
+function readProgrammed(one: Host): { revision: number } {
+  return JSON.parse(readFileSync(join(one.folder, "identity", "programmed.json"), "utf8"));
+}
+
+t.test("a network that cannot be remembered is not programmed", async (t) => {
+  const one = host(t);
+  const write = one.identity.write.bind(one.identity);
+  let isFull = true;
+  one.identity.write = (kind, record) =>
+    isFull && kind === "programmed" ? Promise.reject(new Error("full")) : write(kind, record);
+  const starting = one.start(t);
+  await until("it said so", () => one.log.lines.some((line) => /cannot record/.test(line)));
+  t.same(one.routes, []);
+  isFull = false;
+  one.join(2);
+  await starting;
+  await until("then it is", () => one.routes.length === 2);
+  await until("and the file is there", () => one.env !== undefined);
+  t.same(one.routes, ["10.5.1.0/24", "10.5.3.0/24"]);
+});
+
+t.test("until a leader stands behind the state, nothing is taken away", async (t) => {
+  const one = host(t);
+  one.join(2);
+  await one.start(t);
+  await one.plane[Symbol.asyncDispose]();
+  const again = new Host(t, one.folder, one.kernel);
+  again.cluster.loseLeader();
+  again.cluster.view = old(again.cluster.view.bind(again.cluster));
+  await again.start(t);
+  t.same(again.routes, ["10.5.1.0/24", "10.5.3.0/24"], "host 2 is not in this older copy");
+  t.equal(again.plane.lastPass?.mode, "add-only");
+  again.kernel.dropRoute(parsePrefix("10.5.1.0/24"));
+  await again.pass();
+  t.ok(again.routes.includes("10.5.1.0/24"));
+});
+
+/** As right after a start from the disk: nobody has confirmed anything yet. */
+function old(view: MemoryCluster["view"]): MemoryCluster["view"] {
+  return () => ({ ...view(), leaderAgeMs: undefined, leaderNode: undefined });
+}
+
+t.test("a fenced host keeps its routes, and starts no containers", async (t) => {
+  const one = host(t);
+  one.standing = { ...one.standing, kind: "fenced", error: undefined } as LeaseStanding;
+  await one.start(t);
+  await one.pass();
+  t.same(one.routes, ["10.5.1.0/24"]);
+  t.equal(one.env, undefined);
+  t.equal(one.plane.subnetFileWritten, false);
+});
+
+t.test("a host that is fenced later loses neither routes nor file", async (t) => {
+  const one = await host(t).start(t);
+  await until("the file is there", () => one.env !== undefined);
+  one.fence();
+  await one.pass();
+  t.same(one.routes, ["10.5.1.0/24"]);
+  t.ok(one.env !== undefined);
+});
+
+t.test("who says so is ready on the disk's word alone", async (t) => {
+  const one = host(t);
+  one.standing = { ...one.standing, kind: "fenced", error: undefined } as LeaseStanding;
+  await one.start(t, { acceptExpiredLease: true });
+  await until("the file is there", () => one.env !== undefined);
+  t.ok(one.plane.subnetFileWritten);
+});
+
+t.test("without a lease there is nothing to do", async (t) => {
+  const one = host(t);
+  one.standing = { kind: "none" };
+  await one.start(t);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.same([one.routes, one.env, one.plane.lastPass], [[], undefined, undefined]);
+});
+
+t.test("a subnet file that somebody removed is back after the next look", async (t) => {
+  const one = await host(t).start(t);
+  await until("the file is there", () => one.env !== undefined);
+  const text = one.env;
+  rmSync(one.subnetFile);
+  await one.pass();
+  await until("it is back", () => one.env === text);
+  t.equal(one.env, text);
+});
+
+t.test("a peer's bad record costs that peer, and is told", async (t) => {
+  const one = host(t);
+  const attributes = { publicIp: "somewhere", backendType: "host-gw", backendData: "null" };
+  const node = joiner(2, { attributes });
+  one.cluster.apply({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node });
+  one.join(3);
+  await one.start(t);
+  t.same(one.routes, ["10.5.1.0/24", "10.5.4.0/24"]);
+  t.same(one.plane.lastPass?.dropped.map(({ node }) => node), ["host2"]);
+  t.ok(one.log.lines.some((line) => /^warn .*record of host2/.test(line)));
+});
+
+t.test("a config that changes while the node runs is followed, or said not to fit", async (t) => {
+  const one = await host(t).start(t);
+  await until("the file is there", () => one.env !== undefined);
+  const config = '{"Network":"10.5.0.0/16","MTU":1400,"Backend":{"Type":"host-gw"}}';
+  one.cluster.apply({ kind: "network.set", config });
+  await until("the file says so", () => /MTU=1400/.test(one.env!));
+  const unknown = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlam"}}';
+  one.cluster.apply({ kind: "network.set", config: unknown });
+  await until(
+    "it says so",
+    () => one.log.lines.some((line) => /does not fit this host/.test(line)),
+  );
+  t.same(one.routes, ["10.5.1.0/24"]);
+});
+
+t.test("who leaves takes its own routes and its file away, and nothing else", async (t) => {
+  const one = host(t);
+  const foreign = route("10.5.200.0/24", "192.168.0.9");
+  one.kernel.putRoute(foreign, { protocol: 4 });
+  const elsewhere = route("10.99.0.0/24", "192.168.0.9");
+  one.kernel.putRoute(elsewhere, { protocol: ROUTE_PROTOCOL });
+  await one.start(t);
+  await until("the file is there", () => one.env !== undefined);
+  await one.plane.withdraw();
+  t.same(one.routes, ["10.99.0.0/24"], "another network's routes are not this daemon's");
+  t.ok(one.kernel.routes.some(({ destination }) => formatPrefix(destination) === "10.5.200.0/24"));
+  t.equal(one.env, undefined);
+});
