@@ -173,7 +173,8 @@ async function joinUntilIn(
       return await joinOnce(options, way);
     } catch (error) {
       const failure = asDenimError(error);
-      if (!way.keepTrying || signal.aborted) throw failure;
+      if (signal.aborted) throw cancelled();
+      if (!way.keepTrying) throw failure;
       const { code, message, why } = failure;
       if (last !== message) {
         logger.warn("cannot join yet, and goes on trying", { code, message, why });

@@ -114,7 +114,7 @@ t.test("routes to all peers, then the subnet file", async (t) => {
   one.join(2);
   await one.start(t);
   t.same(one.routes, ["10.5.1.0/24", "10.5.3.0/24"]);
-  await until("the file is there", () => one.env !== undefined);
+  await until("the file is there", () => one.plane.subnetFileWritten);
   t.match(one.env!, /^FLANNEL_NETWORK=10\.5\.0\.0\/16\nFLANNEL_SUBNET=10\.5\.2\.1\/24\n/);
   t.match(one.env!, /FLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n$/);
   t.ok(one.plane.subnetFileWritten);
