@@ -16,7 +16,6 @@ import {
 } from "../lease/state.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
-import { csrKeyId, issueCertificate } from "../transport/pki.ts";
 import { secretMatches } from "../transport/token.ts";
 
 /** What a joiner shows first. */
@@ -138,7 +137,10 @@ async function committed(
   tokenId: string,
   commit: JoinCommit,
 ): Promise<JoinResult> {
-  const ca = await parts.ca();
+  const [ca, { csrKeyId, issueCertificate }] = await Promise.all([
+    parts.ca(),
+    import("../transport/pki.ts"),
+  ]);
   if (ca === undefined) throw cannotSign();
   const view = parts.cluster.view();
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";

@@ -59,6 +59,7 @@ export class DataPlane implements AsyncDisposable {
   #failure: DenimError | undefined;
   #envText: string | undefined;
   #writing: Promise<void> = Promise.resolve();
+  readonly #settled = Promise.withResolvers<void>();
 
   constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -110,6 +111,11 @@ export class DataPlane implements AsyncDisposable {
   /** The container runtimes of this host can start. */
   get subnetFileWritten(): boolean {
     return this.#envText !== undefined;
+  }
+
+  /** Resolves when the first pass is over and what follows from it is on disk. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
   async start(): Promise<void> {
@@ -227,6 +233,7 @@ export class DataPlane implements AsyncDisposable {
     this.#inOrder(async () => {
       if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
       await this.#writeSubnetFile();
+      this.#settled.resolve();
       this.#options.onChange();
     });
   }

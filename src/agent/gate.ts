@@ -2,7 +2,7 @@ import type { ErrorJson } from "../base/errors.ts";
 import { equalEpoch } from "../lease/records.ts";
 import { type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
-import type { NodeIdentity } from "../transport/pki.ts";
+import type { NodeIdentity } from "../transport/certificate.ts";
 
 /**
  * Whether a peer with a good certificate is let in. What this node's copy of the state says
