@@ -93,9 +93,12 @@ export class ControlPlane implements AsyncDisposable {
     this.cluster.onChange(() => this.#followGroup());
   }
 
-  /** Opens the port and starts the driver that fits the store. @throws `PORT_IN_USE` */
+  /** Starts the driver that fits the store, and opens the port. @throws `PORT_IN_USE` */
   async start(): Promise<void> {
     const { clock, credentials, logger, role } = this.#options;
+    // The driver first: its first write is under way while the port's certificates are read.
+    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    else this.#startRemote();
     this.#listener = await listen({
       ...this.#options.listen,
       ...{ clock, credentials },
@@ -109,8 +112,6 @@ export class ControlPlane implements AsyncDisposable {
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
         : { sendAway: () => this.#sendAway() }),
     });
-    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
-    else this.#startRemote();
   }
 
   get port(): number {

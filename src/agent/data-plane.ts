@@ -231,8 +231,11 @@ export class DataPlane implements AsyncDisposable {
     this.#pass = pass;
     this.#failure = undefined;
     this.#inOrder(async () => {
-      if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
-      await this.#writeSubnetFile();
+      const { programmed } = pass;
+      await Promise.all([
+        programmed === undefined ? undefined : this.#recordProgrammed(programmed),
+        this.#writeSubnetFile(),
+      ]);
       this.#settled.resolve();
       this.#options.onChange();
     });

@@ -12,7 +12,7 @@ import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
 import { enterCluster, type Way } from "./entry.ts";
-import { Node } from "./node.ts";
+import { Node, openStore } from "./node.ts";
 import { NodeService } from "./service.ts";
 import type { Settings } from "./settings.ts";
 
@@ -62,6 +62,10 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     stack.use(lockDirectory(stateDir, libc));
     const clock = systemClock({ bootMs: () => libc.bootMs() });
     const random = systemRandom();
+    const isNew = await identity.read("node") === undefined;
+    // The database reads its files while this thread loads code.
+    const store = isNew ? undefined : openStore(settings);
+    stack.defer(async () => await (await store?.catch(() => undefined))?.[Symbol.asyncDispose]());
     const kernel = stack.use(await LinuxKernel.open());
     const backends = new BackendRegistry(options.backends);
 
@@ -77,7 +81,6 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       },
     });
     const api = () => openApi(stack, { service, clock, logger }, settings);
-    const isNew = await identity.read("node") === undefined;
     // Whoever waits for this host to get in can ask why it takes so long.
     if (isNew) await api();
     const reach = await enterCluster({ ...options, identity, kernel, backends, clock, random });
@@ -85,6 +88,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
       await Node.start({
         ...{ settings, identity, kernel, backends, clock, random, logger },
         ...(reach === undefined ? {} : { reach }),
+        ...(store === undefined ? {} : { store }),
       }),
     );
     if (!isNew) {

@@ -77,6 +77,7 @@ export class Fleet implements AsyncDisposable {
       identity: new IdentityFolder(join(stateDir, "identity")),
       ...{ kernel, backends: new BackendRegistry([hostGw]), logger: log },
       ...{ clock: systemClock(), random: systemRandom() },
+      forward: () => ({ wasOff: false }),
     };
     const reach = await enterCluster({
       ...parts,
