@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { DenimError } from "../base/errors.ts";
+import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Incarnation, Role } from "../lease/records.ts";
@@ -8,18 +8,20 @@ import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
 import type { Store } from "../store/store.ts";
-import { formatEndpoint, parseEndpoint } from "../transport/address.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
+import { keyFits } from "../transport/certificate.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
-import { admitJoiner, serversOf } from "./admitting.ts";
+import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { judgePeer } from "./gate.ts";
+import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
@@ -33,7 +35,8 @@ export interface ControlPlaneOptions {
   readonly starts: readonly string[];
   readonly credentials: Credentials;
   readonly caKey: () => Promise<string | undefined>;
-  readonly keepCaKey: (caKey: string) => Promise<void>;
+  /** With `undefined` it is removed: this node may no longer sign. */
+  readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
   readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
   readonly seeds: readonly string[];
@@ -44,6 +47,9 @@ export interface ControlPlaneOptions {
   /** The routes of this node, as its reconciler last saw them. */
   readonly ownRoutes: () => unknown;
 }
+
+/** Whoever left is told so before its connections end. */
+const FAREWELL_MS = 1_000;
 
 /**
  * A node's side of the cluster: its copy of the state, its connections, and the driver that keeps
@@ -56,6 +62,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #options: ControlPlaneOptions;
   readonly #copy: Copy;
   readonly #planning: Planning;
+  readonly #groupCheck: GroupCheck;
   readonly #serving: ServingParts;
   #listener: Listener | undefined;
   #replica: Replica | undefined;
@@ -82,12 +89,18 @@ export class ControlPlane implements AsyncDisposable {
       replica: () => this.#replica,
       caKey: options.caKey,
     });
+    const otherServers = this.#otherServers;
     this.errands = new Errands({
       ...{ self: options.nodeId, mesh: this.mesh, planning: this.#planning, clock },
       replica: () => this.#replica,
       upstream: () => this.#remote?.channel,
-      otherServers: () => this.#otherServers(),
-      ownRoutes: options.ownRoutes,
+      isOut: () => isDenimError(this.#remote?.lastError, "NOT_A_MEMBER"),
+      ...{ otherServers, ownRoutes: options.ownRoutes },
+    });
+    this.#groupCheck = new GroupCheck({
+      ...{ clock, mesh: this.mesh, otherServers },
+      replica: () => this.#replica,
+      onOut: (replica) => this.#leaveGroup(replica),
     });
     this.#serving = this.#servingParts();
     this.cluster.onChange(() => this.#followGroup());
@@ -110,7 +123,7 @@ export class ControlPlane implements AsyncDisposable {
       },
       ...(role === "server"
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
-        : { sendAway: () => this.#sendAway() }),
+        : { sendAway: () => cannotAdmit(this.#copy.state) }),
     });
   }
 
@@ -147,6 +160,7 @@ export class ControlPlane implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
+    this.#groupCheck[Symbol.dispose]();
     await this.#planning[Symbol.asyncDispose]();
     await this.#changingDriver;
     await this.cluster[Symbol.asyncDispose]();
@@ -178,51 +192,72 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startRemote(): void {
-    const { store, clock, random, logger } = this.#options;
+    const { store, clock, random, logger, nodeId, seeds } = this.#options;
     this.#remote = new Remote({
       ...{ store, copy: this.#copy, clock, random },
       logger: logger.child("remote"),
-      servers: () => this.#serversToTry(),
+      servers: () => serversToTry(this.#copy.state, { self: nodeId, seeds }, random),
       connect: (address, signal) => this.#dial(address, signal, { wants: "watch" }),
       onFailed: (error) => (this.#storeFailure = error),
     });
     this.cluster.use(this.#remote);
   }
 
-  /** The planner made this node a standby: its first messages have come. */
+  /**
+   * The planner made this node a standby: its first messages have come. A store that has failed
+   * holds no log: what it would go on with is not what it has promised since.
+   */
   async #becomeServer(raftId: number): Promise<Replica | undefined> {
     const { role, nodeId, logger } = this.#options;
     const own = this.#copy.state.get("node", nodeId)?.body.raftId;
-    if (role !== "server" || own !== raftId || this.#stopping) return undefined;
+    if (role !== "server" || own !== raftId) return undefined;
     await this.#changeDriver(async () => {
-      if (this.#replica !== undefined) return;
+      if (this.#replica !== undefined || this.#storeFailure !== undefined) return;
       logger.info("this node now holds the log", { raftId });
+      this.cluster.pause();
       await this.#remote?.[Symbol.asyncDispose]();
       this.#remote = undefined;
-      this.#startReplica(raftId);
+      if (this.#storeFailure === undefined) this.#startReplica(raftId);
+      else this.#startRemote();
     });
     return this.#replica;
   }
 
   /** Connections and driver follow the group as the state has it. */
   #followGroup(): void {
-    const { logger } = this.#options;
     const replica = this.#replica;
-    const others = this.#otherServers();
-    this.mesh.keep(new Set(replica === undefined ? [] : others));
+    this.mesh.keep(new Set(replica === undefined ? [] : this.#otherServers()));
+    if (this.mesh.hasStrangers(this.#isMember)) {
+      this.#options.clock.after(FAREWELL_MS, () => this.mesh.dismissStrangers(this.#isMember));
+    }
     if (replica === undefined) return;
     const { voters, learners } = theGroup(this.#copy.state);
     const isMember = [...voters, ...learners].includes(replica.raftId);
     // A standby hears from the leader before its own copy says that it is one.
     const wasMember = this.#seenInGroup;
     this.#seenInGroup ||= isMember;
-    if (isMember || !wasMember) return;
+    if (!isMember && wasMember) this.#leaveGroup(replica);
+  }
+
+  /** A node that the copy does not know may be newer than the copy; one that is gone has a stone. */
+  readonly #isMember = (node: string): boolean =>
+    this.#copy.state.get("tombstone", node) === undefined;
+
+  /** The group goes on without this node: from now on it is an agent, and cannot sign. */
+  #leaveGroup(replica: Replica): void {
+    const { store, keepCaKey, logger } = this.#options;
     void this.#changeDriver(async () => {
-      if (this.#replica !== replica || this.#stopping) return;
+      if (this.#replica !== replica) return;
       logger.info("this node no longer holds the log", { raftId: replica.raftId });
+      this.cluster.pause();
       this.#replica = undefined;
-      await replica[Symbol.asyncDispose]();
-      await this.#options.store.dropLog(this.#copy.takeUnwritten());
+      try {
+        await replica[Symbol.asyncDispose]();
+        await store.dropLog(this.#copy.takeUnwritten());
+        await keepCaKey(undefined);
+      } catch (error) {
+        this.#storeFailure ??= asDenimError(error);
+      }
       this.#startRemote();
     });
   }
@@ -231,38 +266,28 @@ export class ControlPlane implements AsyncDisposable {
   #onStoreFailed(error: DenimError): void {
     this.#storeFailure = error;
     void this.#changeDriver(async () => {
-      if (this.#stopping) return;
       const replica = this.#replica;
+      if (replica === undefined) return;
+      this.cluster.pause();
       this.#replica = undefined;
-      await replica?.[Symbol.asyncDispose]();
+      await replica[Symbol.asyncDispose]();
       this.#startRemote();
     });
   }
 
   /** One change at a time, also when its reason comes while another is under way. */
   #changeDriver(change: () => Promise<void>): Promise<void> {
-    this.#changingDriver = this.#changingDriver.then(change).catch((error) => {
-      this.#options.logger.error("cannot change the driver", { why: (error as Error).message });
-    });
+    this.#changingDriver = this.#changingDriver
+      .then(() => this.#stopping ? undefined : change())
+      .catch((error) => {
+        this.#options.logger.error("cannot change the driver", { why: (error as Error).message });
+      });
     return this.#changingDriver;
   }
 
-  #otherServers(): string[] {
-    return serversOf(this.#copy.state).map((server) => server.nodeId)
+  readonly #otherServers = (): string[] =>
+    serversOf(this.#copy.state).map((server) => server.nodeId)
       .filter((node) => node !== this.#options.nodeId);
-  }
-
-  /** Known servers in random order, so that a fleet spreads over them; then the seeds. */
-  #serversToTry(): string[] {
-    const { random, nodeId, seeds } = this.#options;
-    const known = serversOf(this.#copy.state)
-      .filter((server) => server.nodeId !== nodeId)
-      .map(({ address }) => ({ address, at: random.fraction() }))
-      .sort((a, b) => a.at - b.at)
-      .map(({ address }) => address);
-    const all = [...known, ...seeds].map((address) => formatEndpoint(parseEndpoint(address)));
-    return [...new Set(all)];
-  }
 
   async #dial(
     address: string,
@@ -293,13 +318,6 @@ export class ControlPlane implements AsyncDisposable {
     };
   }
 
-  #sendAway(): DenimError {
-    const servers = serversOf(this.#copy.state).map((server) => server.address);
-    return new DenimError("JOIN_REFUSED", "This node is an agent and cannot let anyone in", {
-      fix: `join a server: ${servers.join(", ") || "none is known here"}`,
-    });
-  }
-
   #admitting() {
     const { clock, random, logger, credentials, caKey } = this.#options;
     return {
@@ -316,10 +334,16 @@ export class ControlPlane implements AsyncDisposable {
       cluster: this.cluster,
       replica: () => this.#replica,
       becomeServer: (raftId) => this.#becomeServer(raftId),
-      keepCaKey: this.#options.keepCaKey,
+      keepCaKey: async (caKey) => {
+        const { keepCaKey, credentials } = this.#options;
+        if (!keyFits(caKey, credentials.caBundle)) {
+          throw new DenimError("REQUEST_INVALID", "This is not the key of the cluster's CA");
+        }
+        await keepCaKey(caKey);
+      },
       noteConnected: (_from, notice) => this.#planning.note(notice),
       ownRoutes: this.#options.ownRoutes,
-      routesOf: (node) => this.errands.routesOf(node, "here"),
+      routesOf: (node, where) => this.errands.routesOf(node, where),
       letGo: (node, how) => this.errands.letGoOnce(node, how),
     };
   }

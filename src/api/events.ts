@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { type Clock, every } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
 import type { Event, Feed, Position } from "../lease/cluster.ts";
 import { onlyKnown } from "./query.ts";
 import type { Service } from "./service.ts";
@@ -12,8 +13,15 @@ const PING_MS = 15_000;
  * What happens in the cluster, as server-sent events. An id names a place in one history, so a
  * reader resumes with `Last-Event-ID`; when that place is gone it gets a `reset` with everything.
  */
-export function eventRoutes(options: { readonly service: Service; readonly clock: Clock }): Hono {
-  const { service, clock } = options;
+export function eventRoutes(
+  options: {
+    readonly service: Service;
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly rights: "all" | "read";
+  },
+): Hono {
+  const { service, clock, logger, rights } = options;
   const app = new Hono();
   app.get("/", (context) => {
     onlyKnown(context, ["since"]);
@@ -26,12 +34,12 @@ export function eventRoutes(options: { readonly service: Service; readonly clock
       try {
         await stream.write(": denim\n\n");
         for await (const feed of service.follow(from, stop.signal)) {
-          for (const message of messagesOf(feed)) await stream.writeSSE(message);
+          for (const message of messagesOf(feed, rights)) await stream.writeSSE(message);
         }
       } finally {
         cancel();
       }
-    });
+    }, (error) => Promise.resolve(logger.warn("a stream of events ended", { why: error.message })));
   });
   return app;
 }
@@ -53,18 +61,28 @@ export function parseEventId(text: string): Position {
   return { epoch: { n: Number(n), random: random! }, revision: parseInt(revision!, 16) };
 }
 
-function messagesOf(feed: Feed): { event: string; id?: string; data: string }[] {
+function messagesOf(
+  feed: Feed,
+  rights: "all" | "read",
+): { event: string; id?: string; data: string }[] {
   const id = formatEventId(feed.position);
+  // Who may join is the business of those who may do everything.
+  const shown = ({ table }: { readonly table: string }) => rights === "all" || table !== "token";
   switch (feed.kind) {
     case "snapshot":
-      return [{ event: "reset", id, data: JSON.stringify({ records: feed.records.map(visible) }) }];
+      return [{
+        event: "reset",
+        id,
+        data: JSON.stringify({ records: feed.records.filter(shown).map(visible) }),
+      }];
     case "events":
       // The place counts as reached once the last event of it was read.
-      return feed.events.map((event, i) => ({
-        event: nameOf(event),
-        ...(i === feed.events.length - 1 ? { id } : {}),
-        data: JSON.stringify(visible(event.after ?? event.before!)),
-      }));
+      return feed.events.filter((event) => shown((event.after ?? event.before)!))
+        .map((event, i, all) => ({
+          event: nameOf(event),
+          ...(i === all.length - 1 ? { id } : {}),
+          data: JSON.stringify(visible((event.after ?? event.before)!)),
+        }));
     case "progress":
       return [];
     default:

@@ -24,7 +24,7 @@ import type { Capture, Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { restoredFrom } from "./restore.ts";
-import { Turns } from "./turn.ts";
+import { LOG_LIMITS, type LogLimits, Turns } from "./turn.ts";
 import { unknownOutcome, Waiters } from "./waiters.ts";
 
 /** How fast a group notices and decides. One tick is the unit of everything else. */
@@ -42,6 +42,7 @@ export interface ReplicaOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly logLimits?: LogLimits;
   /** The store failed: this server is silent from now on. */
   readonly onFailed: (error: DenimError) => void;
 }
@@ -93,6 +94,7 @@ export class Replica implements Cluster {
     this.#turns = new Turns({
       ...{ core: this.#core, store, copy, peers, logger },
       ...{ waiters: this.#waiters, reads: this.#reads },
+      logLimits: options.logLimits ?? LOG_LIMITS,
       takeIncoming: (meta) => this.#takeIncoming(meta.index),
     });
     this.#periods.push(

@@ -16,9 +16,14 @@ import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
 import type { Waiters } from "./waiters.ts";
 
-/** Above either the older half of the log goes, bit by bit, from disk and memory. */
-const LOG_ENTRIES_MAX = 10_000;
-const LOG_BYTES_MAX = 64 * 1024 * 1024;
+/** How much of the applied log is kept, in memory and on disk, for those slightly behind. */
+export interface LogLimits {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** Above either the older half goes, bit by bit. */
+export const LOG_LIMITS: LogLimits = { entries: 10_000, bytes: 64 * 1024 * 1024 };
 /** Trimming waits for a snapshot under way, but not for ever. */
 const LOG_PATIENCE = 2;
 
@@ -30,6 +35,7 @@ export interface TurnParts {
   readonly waiters: Waiters;
   readonly reads: Reads;
   readonly logger: Logger;
+  readonly logLimits: LogLimits;
   /** The snapshot that a leader has sent, waiting for its turn. */
   takeIncoming(meta: SnapshotMeta): Capture;
 }
@@ -97,11 +103,11 @@ export class Turns {
    * a snapshot would need the next one at once if the log went on being trimmed.
    */
   #trimTo(): number | undefined {
-    const { store, core } = this.#parts;
+    const { store, core, logLimits } = this.#parts;
     const from = store.trim.index;
     const patience = this.#snapshotsUnderWay > 0 ? LOG_PATIENCE : 1;
-    const tooMany = core.applied - from > LOG_ENTRIES_MAX * patience;
-    const tooBig = store.logSizeBytes > LOG_BYTES_MAX * patience;
+    const tooMany = core.applied - from > logLimits.entries * patience;
+    const tooBig = store.logSizeBytes > logLimits.bytes * patience;
     return tooMany || tooBig ? from + Math.ceil((core.applied - from) / 2) : undefined;
   }
 

@@ -13,7 +13,7 @@ import {
   type TrimRecord,
 } from "./log.ts";
 
-/** Which node and which history a store belongs to. Written when the store is made. */
+/** Which node and which history a store belongs to. Part of the first write of all. */
 export interface StoreFormat {
   readonly schema: 1;
   readonly clusterId: string;
@@ -71,6 +71,9 @@ export async function load(database: Database): Promise<{ loaded: Loaded; chain:
   const { entries, chain } = restoreLog(hard, trim, stored);
   const applied = await database.read(KEYS.applied) as AppliedRecord | undefined;
   const records = (await database.readAll(RANGES.state)).map(({ value }) => value as StateRecord);
+  if (format === undefined && (hard ?? applied) !== undefined) {
+    throw damaged("it does not say whose it is");
+  }
   verifyState(applied, records);
   verifyOrder(hard, trim, applied);
   const starts = (await database.read(KEYS.starts) ?? { incarnations: [] }) as Starts;

@@ -41,8 +41,14 @@ export async function singleBinary(): Promise<Program> {
 export async function makeLab(t: Test): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), `denim-test-${process.pid}-`));
   const prefix = `${basename(folder)}-`;
+  // A runner that has lost its patience sends this, and a lab cleans up when its process exits.
+  const exit = () => process.exit(143);
+  process.once("SIGTERM", exit);
   const lab = await Lab.create({ prefix, folder, clock, prober: onNode });
-  t.teardown(() => lab.dispose());
+  t.teardown(async () => {
+    await lab.dispose();
+    process.off("SIGTERM", exit);
+  });
   return lab;
 }
 
@@ -158,7 +164,10 @@ export interface Said {
   readonly out: string;
 }
 
-/** Runs a command line inside a host to its end, with the host's own flags for its files. */
+/**
+ * Runs a command line inside a host, with the host's own flags for its files, to its end or for
+ * thirty seconds: what should have refused and has not then fails by its status.
+ */
 export async function runInside(
   host: Host,
   words: readonly string[],
@@ -166,5 +175,6 @@ export async function runInside(
   program = onNode,
 ): Promise<Said> {
   const all = ["netns", "exec", host.namespace, ...program, ...words, ...host.flags];
-  return await runProgram("ip", all, { env: { ...process.env, ...env } });
+  const options = { env: { ...process.env, ...env }, timeoutMs: 30_000 };
+  return await runProgram("ip", all, options);
 }

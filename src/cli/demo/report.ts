@@ -2,7 +2,7 @@ import process from "node:process";
 import type { Host } from "../lab/host.ts";
 import type { Leftovers } from "../lab/leftovers.ts";
 import type { Program } from "../lab/self.ts";
-import { type Column, renderTable } from "../output.ts";
+import { type Column, renderTable, textWidth } from "../output.ts";
 import type { Place } from "./enter.ts";
 import type { HostReport } from "./play.ts";
 
@@ -20,27 +20,51 @@ interface Row {
   readonly route: string;
 }
 
+/** With everything where the terminal is wide enough, else with what matters most. */
 export function renderHosts(hosts: readonly HostReport[], widthMax: number | undefined): string {
-  const rows = hosts.flatMap((host) => {
+  const wide = renderTable(columnsOf(hosts, WIDE), rowsOf(hosts));
+  const width = Math.max(...wide.split("\n").map(textWidth));
+  if (widthMax === undefined || width <= widthMax) return wide;
+  return renderTable(columnsOf(hosts, NARROW), rowsOf(hosts), widthMax);
+}
+
+function rowsOf(hosts: readonly HostReport[]): Row[] {
+  return hosts.flatMap((host) => {
     const [first = "none", ...rest] = host.routes;
     return [{ host, route: first }, ...rest.map((route) => ({ host: undefined, route }))];
   });
+}
+
+interface Form {
+  readonly title: string;
+  readonly route: (text: string) => string;
+  readonly trip: (tripMs: number | null | undefined) => string;
+}
+
+const WIDE: Form = {
+  title: "REACHES",
+  route: (text) => text,
+  trip: (tripMs) => typeof tripMs === "number" ? `✓ ${tripMs.toFixed(1)} ms` : "✗",
+};
+
+const NARROW: Form = {
+  title: "→",
+  route: (text) => text.replace(/ dev .*/, ""),
+  trip: (tripMs) => typeof tripMs === "number" ? "✓" : "✗",
+};
+
+function columnsOf(hosts: readonly HostReport[], form: Form): Column<Row>[] {
   const once = (text: (host: HostReport) => string) => ({ host }: Row) => host ? text(host) : "";
-  const columns: Column<Row>[] = [
+  return [
     { title: "HOST", text: once(({ name }) => name) },
     { title: "ROLE", text: once(({ role }) => role) },
     { title: "SUBNET", text: once(({ subnet }) => subnet) },
-    { title: "ROUTES", text: ({ route }) => route, shrinks: true },
+    { title: "ROUTES", text: ({ route }) => form.route(route), shrinks: true },
     ...hosts.map(({ name }): Column<Row> => ({
-      title: `REACHES ${name}`,
-      text: once((from) => from.name === name ? "–" : trip(from.reaches[name])),
+      title: `${form.title} ${name}`,
+      text: once((from) => from.name === name ? "–" : form.trip(from.reaches[name])),
     })),
   ];
-  return renderTable(columns, rows, widthMax);
-}
-
-function trip(tripMs: number | null | undefined): string {
-  return tripMs === null || tripMs === undefined ? "✗" : `✓ ${tripMs.toFixed(1)} ms`;
 }
 
 export interface LookOptions {

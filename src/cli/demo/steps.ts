@@ -14,6 +14,8 @@ export interface StepsOptions {
   readonly widthMax: number | undefined;
 }
 
+const WIDTH_MIN = 30;
+
 /** What is done one after the other, each with a mark and a time as soon as it is over. */
 export class Steps {
   readonly results: StepResult[] = [];
@@ -41,7 +43,8 @@ export class Steps {
 
   #show(what: string): void {
     const { say, widthMax } = this.#options;
-    if (widthMax !== undefined) say(`  … ${what}`.slice(0, widthMax - 1));
+    // A terminal may not know its width; a line that wraps could not be taken back.
+    if (widthMax !== undefined) say(`  … ${what}`.slice(0, Math.max(widthMax - 1, WIDTH_MIN)));
   }
 
   #close(what: string, ok: boolean, startedMs: number): void {

@@ -12,7 +12,12 @@ export interface Finished {
 export function runProgram(
   program: string,
   parameters: readonly string[],
-  options: { input?: string; env?: Readonly<Record<string, string | undefined>> } = {},
+  options: {
+    input?: string;
+    env?: Readonly<Record<string, string | undefined>>;
+    /** It is killed then. */
+    timeoutMs?: number;
+  } = {},
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, parameters, {
@@ -20,6 +25,8 @@ export function runProgram(
       // A Ctrl-C is for the lab, which ends its programs in its own order.
       detached: true,
       ...(options.env === undefined ? {} : { env: options.env }),
+      ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+      killSignal: "SIGKILL",
     });
     let [out, err] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => void (out += text));
