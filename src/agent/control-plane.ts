@@ -11,7 +11,7 @@ import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
-import { keyFits } from "../transport/pki.ts";
+import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { helloOf, judgePeer, type Self } from "./gate.ts";
@@ -95,9 +95,12 @@ export class ControlPlane implements AsyncDisposable {
     this.cluster.onChange(() => this.#followGroup());
   }
 
-  /** Opens the port and starts the driver that fits the store. @throws `PORT_IN_USE` */
+  /** Starts the driver that fits the store, and opens the port. @throws `PORT_IN_USE` */
   async start(): Promise<void> {
     const { clock, credentials, logger, role } = this.#options;
+    // The driver first: its first write is under way while the port's certificates are read.
+    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    else this.#startRemote();
     this.#listener = await listen({
       ...this.#options.listen,
       ...{ clock, credentials },
@@ -111,8 +114,6 @@ export class ControlPlane implements AsyncDisposable {
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
         : { sendAway: () => cannotAdmit(this.#copy.state) }),
     });
-    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
-    else this.#startRemote();
   }
 
   get port(): number {

@@ -2,7 +2,7 @@ import type { ErrorJson } from "../base/errors.ts";
 import { equalEpoch, type Incarnation, type Role } from "../lease/records.ts";
 import { type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
-import type { NodeIdentity } from "../transport/pki.ts";
+import type { NodeIdentity } from "../transport/certificate.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store } from "../store/store.ts";
