@@ -97,9 +97,11 @@ export class NodeService implements Service {
   }
 
   raft(): unknown {
-    const replica = this.#present().control.replica;
-    if (replica === undefined) return { member: false };
-    return { member: true, ...replica.status() };
+    const { control } = this.#present();
+    const { replica, digest } = control;
+    const revision = this.position()?.revision;
+    if (replica === undefined) return { member: false, revision, digest };
+    return { member: true, revision, digest, ...replica.status() };
   }
 
   tokens(): readonly TokenView[] {
