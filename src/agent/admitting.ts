@@ -7,36 +7,31 @@ import type { Random } from "../base/random.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import type { JoinAnswer } from "../lease/command.ts";
 import type { StateRecord } from "../lease/records.ts";
-import {
-  nodeByRaftId,
-  type StateReader,
-  theCluster,
-  theGroup,
-  theNetwork,
-} from "../lease/state.ts";
+import { theCluster, theNetwork } from "../lease/state.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
-import { csrKeyId, issueCertificate } from "../transport/pki.ts";
+import { csrKeyId, issueCertificate, proveCsr } from "../transport/pki.ts";
 import { secretMatches } from "../transport/token.ts";
+import { attributeEntries, endpointSchema, nameSchema, read } from "./border.ts";
+import { type ServerAddress, serversOf } from "./servers.ts";
 
 /** What a joiner shows first. */
-export const beginSchema = v.object({ tokenId: v.string(), secret: v.string() });
+export const beginSchema = v.object({
+  tokenId: v.pipe(v.string(), v.maxLength(64)),
+  secret: v.pipe(v.string(), v.regex(/^([0-9a-f]{2}){1,64}$/)),
+});
 
 /** What it then says about itself. */
 export const commitSchema = v.object({
   csr: v.pipe(v.string(), v.maxLength(8_192)),
-  name: v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i)),
+  name: nameSchema,
   /** `host:port` of its control connection. */
-  address: v.pipe(v.string(), v.maxLength(256)),
-  publicIp: v.pipe(v.string(), v.maxLength(64)),
-  publicIpv6: v.optional(v.pipe(v.string(), v.maxLength(64))),
-  backendType: v.pipe(v.string(), v.maxLength(64)),
-  /** JSON text, as the backend published it. */
-  backendData: v.pipe(v.string(), v.maxLength(16_384)),
+  address: endpointSchema,
+  ...attributeEntries,
   storeId: v.pipe(v.string(), v.maxLength(64)),
   version: v.pipe(v.string(), v.maxLength(64)),
   wish: v.optional(v.pipe(v.array(v.string()), v.maxLength(4))),
-  replace: v.optional(v.string()),
+  replace: v.optional(v.pipe(v.string(), v.maxLength(128))),
 });
 
 export type JoinBegin = v.InferOutput<typeof beginSchema>;
@@ -47,13 +42,6 @@ export interface JoinOffer {
   readonly clusterId: string;
   readonly clusterName: string;
   readonly network: string;
-}
-
-/** A server as others find it. */
-export interface ServerAddress {
-  readonly nodeId: string;
-  readonly name: string;
-  readonly address: string;
 }
 
 /** The answer to `commit`. */
@@ -75,6 +63,9 @@ export interface AdmittingParts {
 /** Between `begin` and `commit` the joiner makes its own checks. */
 const CHECKS_MS = 60_000;
 const NODE_CERTIFICATE_MS = 90 * 86_400_000;
+/** Shorter than a joiner's patience, so that it hears what is wrong. */
+const READ_TIMEOUT_MS = 5_000;
+const WHAT = "The join request";
 
 /** Lets a joiner in: the secret first, which consumes nothing, then everything in one entry. */
 export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
@@ -83,7 +74,7 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
   channel.start(
     new Handlers()
       .request("join.begin", async (body): Promise<JoinOffer> => {
-        const begin = parse(beginSchema, body);
+        const begin = read(beginSchema, body, WHAT);
         const offer = await begun(parts, begin);
         tokenId = begin.tokenId;
         extend(CHECKS_MS);
@@ -91,7 +82,7 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
       })
       .request("join.commit", async (body): Promise<JoinResult> => {
         if (tokenId === undefined) throw new DenimError("TOKEN_INVALID", "Show the token first");
-        const result = await committed(parts, tokenId, parse(commitSchema, body));
+        const result = await committed(parts, tokenId, read(commitSchema, body, WHAT));
         parts.logger.info("a node joined", { node: result.name, address, token: tokenId });
         return result;
       }),
@@ -121,7 +112,7 @@ async function begun(parts: AdmittingParts, begin: JoinBegin): Promise<JoinOffer
 async function knownToken(cluster: Cluster, tokenId: string) {
   const view = cluster.view();
   if (view?.state.get("token", tokenId) !== undefined) return view;
-  return await cluster.read("linearizable");
+  return await cluster.read("linearizable", { timeoutMs: READ_TIMEOUT_MS });
 }
 
 /** Said again by `apply`, whose word counts; this spares the joiner its checks. */
@@ -143,6 +134,8 @@ async function committed(
   const view = parts.cluster.view();
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
   const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
+  // Public keys are no secret: who does not hold this one must not speak for the node that does.
+  await proveCsr(csr);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({
     kind: "node.join",
@@ -172,28 +165,9 @@ function clusterIdOf(parts: AdmittingParts): string {
   return theCluster(parts.cluster.view()!.state)!.clusterId;
 }
 
-/** The members of the Raft group and where they listen, voters first. */
-export function serversOf(state: StateReader): ServerAddress[] {
-  const { voters, learners } = theGroup(state);
-  return [...voters, ...learners].flatMap((raftId) => {
-    const node = nodeByRaftId(state, raftId);
-    if (node === undefined) return [];
-    return [{ nodeId: node.key, name: node.body.name, address: node.body.address }];
-  });
-}
-
 function cannotSign(): DenimError {
   return new DenimError("JOIN_REFUSED", "This node cannot let anyone in", {
     why: "it does not hold the CA key: it is an agent, or not a standby yet",
     fix: "join one of the servers: denim node list names them",
-  });
-}
-
-function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown) {
-  const result = v.safeParse(schema, body);
-  if (result.success) return result.output as v.InferOutput<Schema>;
-  const issue = result.issues[0];
-  throw new DenimError("REQUEST_INVALID", "The join request cannot be read", {
-    why: `${v.getDotPath(issue) ?? "it"}: ${issue.message}`,
   });
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { DenimError } from "../base/errors.ts";
+import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Incarnation, Role } from "../lease/records.ts";
@@ -8,7 +8,6 @@ import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
 import type { Store } from "../store/store.ts";
-import { formatEndpoint, parseEndpoint } from "../transport/address.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
@@ -16,11 +15,13 @@ import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
 import { keyFits } from "../transport/pki.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
-import { admitJoiner, serversOf } from "./admitting.ts";
+import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { judgePeer } from "./gate.ts";
+import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
@@ -47,6 +48,9 @@ export interface ControlPlaneOptions {
   readonly ownRoutes: () => unknown;
 }
 
+/** Whoever left is told so before its connections end. */
+const FAREWELL_MS = 1_000;
+
 /**
  * A node's side of the cluster: its copy of the state, its connections, and the driver that keeps
  * the one in step through the other. Whether it holds the log is the leader's planner's decision.
@@ -58,6 +62,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #options: ControlPlaneOptions;
   readonly #copy: Copy;
   readonly #planning: Planning;
+  readonly #groupCheck: GroupCheck;
   readonly #serving: ServingParts;
   #listener: Listener | undefined;
   #replica: Replica | undefined;
@@ -84,12 +89,18 @@ export class ControlPlane implements AsyncDisposable {
       replica: () => this.#replica,
       caKey: options.caKey,
     });
+    const otherServers = this.#otherServers;
     this.errands = new Errands({
       ...{ self: options.nodeId, mesh: this.mesh, planning: this.#planning, clock },
       replica: () => this.#replica,
       upstream: () => this.#remote?.channel,
-      otherServers: () => this.#otherServers(),
-      ownRoutes: options.ownRoutes,
+      isOut: () => isDenimError(this.#remote?.lastError, "NOT_A_MEMBER"),
+      ...{ otherServers, ownRoutes: options.ownRoutes },
+    });
+    this.#groupCheck = new GroupCheck({
+      ...{ clock, mesh: this.mesh, otherServers },
+      replica: () => this.#replica,
+      onOut: (replica) => this.#leaveGroup(replica),
     });
     this.#serving = this.#servingParts();
     this.cluster.onChange(() => this.#followGroup());
@@ -109,7 +120,7 @@ export class ControlPlane implements AsyncDisposable {
       },
       ...(role === "server"
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
-        : { sendAway: () => this.#sendAway() }),
+        : { sendAway: () => cannotAdmit(this.#copy.state) }),
     });
     if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
     else this.#startRemote();
@@ -148,6 +159,7 @@ export class ControlPlane implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
+    this.#groupCheck[Symbol.dispose]();
     await this.#planning[Symbol.asyncDispose]();
     await this.#changingDriver;
     await this.cluster[Symbol.asyncDispose]();
@@ -179,52 +191,72 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startRemote(): void {
-    const { store, clock, random, logger } = this.#options;
+    const { store, clock, random, logger, nodeId, seeds } = this.#options;
     this.#remote = new Remote({
       ...{ store, copy: this.#copy, clock, random },
       logger: logger.child("remote"),
-      servers: () => this.#serversToTry(),
+      servers: () => serversToTry(this.#copy.state, { self: nodeId, seeds }, random),
       connect: (address, signal) => this.#dial(address, signal, { wants: "watch" }),
       onFailed: (error) => (this.#storeFailure = error),
     });
     this.cluster.use(this.#remote);
   }
 
-  /** The planner made this node a standby: its first messages have come. */
+  /**
+   * The planner made this node a standby: its first messages have come. A store that has failed
+   * holds no log: what it would go on with is not what it has promised since.
+   */
   async #becomeServer(raftId: number): Promise<Replica | undefined> {
     const { role, nodeId, logger } = this.#options;
     const own = this.#copy.state.get("node", nodeId)?.body.raftId;
-    if (role !== "server" || own !== raftId || this.#stopping) return undefined;
+    if (role !== "server" || own !== raftId) return undefined;
     await this.#changeDriver(async () => {
-      if (this.#replica !== undefined) return;
+      if (this.#replica !== undefined || this.#storeFailure !== undefined) return;
       logger.info("this node now holds the log", { raftId });
+      this.cluster.pause();
       await this.#remote?.[Symbol.asyncDispose]();
       this.#remote = undefined;
-      this.#startReplica(raftId);
+      if (this.#storeFailure === undefined) this.#startReplica(raftId);
+      else this.#startRemote();
     });
     return this.#replica;
   }
 
   /** Connections and driver follow the group as the state has it. */
   #followGroup(): void {
-    const { logger } = this.#options;
     const replica = this.#replica;
-    const others = this.#otherServers();
-    this.mesh.keep(new Set(replica === undefined ? [] : others));
+    this.mesh.keep(new Set(replica === undefined ? [] : this.#otherServers()));
+    if (this.mesh.hasStrangers(this.#isMember)) {
+      this.#options.clock.after(FAREWELL_MS, () => this.mesh.dismissStrangers(this.#isMember));
+    }
     if (replica === undefined) return;
     const { voters, learners } = theGroup(this.#copy.state);
     const isMember = [...voters, ...learners].includes(replica.raftId);
     // A standby hears from the leader before its own copy says that it is one.
     const wasMember = this.#seenInGroup;
     this.#seenInGroup ||= isMember;
-    if (isMember || !wasMember) return;
+    if (!isMember && wasMember) this.#leaveGroup(replica);
+  }
+
+  /** A node that the copy does not know may be newer than the copy; one that is gone has a stone. */
+  readonly #isMember = (node: string): boolean =>
+    this.#copy.state.get("tombstone", node) === undefined;
+
+  /** The group goes on without this node: from now on it is an agent, and cannot sign. */
+  #leaveGroup(replica: Replica): void {
+    const { store, keepCaKey, logger } = this.#options;
     void this.#changeDriver(async () => {
-      if (this.#replica !== replica || this.#stopping) return;
+      if (this.#replica !== replica) return;
       logger.info("this node no longer holds the log", { raftId: replica.raftId });
+      this.cluster.pause();
       this.#replica = undefined;
-      await replica[Symbol.asyncDispose]();
-      await this.#options.store.dropLog(this.#copy.takeUnwritten());
-      await this.#options.keepCaKey(undefined);
+      try {
+        await replica[Symbol.asyncDispose]();
+        await store.dropLog(this.#copy.takeUnwritten());
+        await keepCaKey(undefined);
+      } catch (error) {
+        this.#storeFailure ??= asDenimError(error);
+      }
       this.#startRemote();
     });
   }
@@ -233,38 +265,28 @@ export class ControlPlane implements AsyncDisposable {
   #onStoreFailed(error: DenimError): void {
     this.#storeFailure = error;
     void this.#changeDriver(async () => {
-      if (this.#stopping) return;
       const replica = this.#replica;
+      if (replica === undefined) return;
+      this.cluster.pause();
       this.#replica = undefined;
-      await replica?.[Symbol.asyncDispose]();
+      await replica[Symbol.asyncDispose]();
       this.#startRemote();
     });
   }
 
   /** One change at a time, also when its reason comes while another is under way. */
   #changeDriver(change: () => Promise<void>): Promise<void> {
-    this.#changingDriver = this.#changingDriver.then(change).catch((error) => {
-      this.#options.logger.error("cannot change the driver", { why: (error as Error).message });
-    });
+    this.#changingDriver = this.#changingDriver
+      .then(() => this.#stopping ? undefined : change())
+      .catch((error) => {
+        this.#options.logger.error("cannot change the driver", { why: (error as Error).message });
+      });
     return this.#changingDriver;
   }
 
-  #otherServers(): string[] {
-    return serversOf(this.#copy.state).map((server) => server.nodeId)
+  readonly #otherServers = (): string[] =>
+    serversOf(this.#copy.state).map((server) => server.nodeId)
       .filter((node) => node !== this.#options.nodeId);
-  }
-
-  /** Known servers in random order, so that a fleet spreads over them; then the seeds. */
-  #serversToTry(): string[] {
-    const { random, nodeId, seeds } = this.#options;
-    const known = serversOf(this.#copy.state)
-      .filter((server) => server.nodeId !== nodeId)
-      .map(({ address }) => ({ address, at: random.fraction() }))
-      .sort((a, b) => a.at - b.at)
-      .map(({ address }) => address);
-    const all = [...known, ...seeds].map((address) => formatEndpoint(parseEndpoint(address)));
-    return [...new Set(all)];
-  }
 
   async #dial(
     address: string,
@@ -295,13 +317,6 @@ export class ControlPlane implements AsyncDisposable {
     };
   }
 
-  #sendAway(): DenimError {
-    const servers = serversOf(this.#copy.state).map((server) => server.address);
-    return new DenimError("JOIN_REFUSED", "This node is an agent and cannot let anyone in", {
-      fix: `join a server: ${servers.join(", ") || "none is known here"}`,
-    });
-  }
-
   #admitting() {
     const { clock, random, logger, credentials, caKey } = this.#options;
     return {
@@ -327,7 +342,7 @@ export class ControlPlane implements AsyncDisposable {
       },
       noteConnected: (_from, notice) => this.#planning.note(notice),
       ownRoutes: this.#options.ownRoutes,
-      routesOf: (node) => this.errands.routesOf(node, "here"),
+      routesOf: (node, where) => this.errands.routesOf(node, where),
       letGo: (node, how) => this.errands.letGoOnce(node, how),
     };
   }

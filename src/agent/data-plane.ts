@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { BackendRegistry } from "../backend/registry.ts";
 import type { Clock } from "../base/clock.ts";
-import { DenimError } from "../base/errors.ts";
+import { asDenimError, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Address, formatAddress } from "../ip/address.ts";
-import { formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
+import { equalPrefix, formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import { parseNetworkConfig } from "../lease/network.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
@@ -33,7 +34,8 @@ export interface DataPlaneOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly standing: () => LeaseStanding;
-  readonly onChange: () => void;
+  /** What peers are to be told has changed. */
+  readonly onAttributes: () => void;
 }
 
 /** One route of this node as others may see it. */
@@ -53,6 +55,8 @@ export class DataPlane implements AsyncDisposable {
   readonly #options: DataPlaneOptions;
   readonly #reconciler: Reconciler;
   #place: Place | undefined;
+  /** The network config that the place was found for, or was last looked for. */
+  #network: string | undefined;
   #networks: readonly Prefix[] = [];
   #programmed: Position | undefined;
   #pass: Pass | undefined;
@@ -75,6 +79,7 @@ export class DataPlane implements AsyncDisposable {
   /** Finds this host's place in the network. @throws `INTERFACE_NOT_FOUND` `CONFIG_INVALID` */
   async prepare(network: string): Promise<void> {
     const { backends, kernel, wish, identity } = this.#options;
+    this.#network = network;
     const { seed } = (await identity.read("secret"))!;
     this.#place = await findPlace({ kernel: await kernel.read(), backends, wish, seed, network });
   }
@@ -112,14 +117,17 @@ export class DataPlane implements AsyncDisposable {
     return this.#envText !== undefined;
   }
 
-  async start(): Promise<void> {
+  /** What this data directory ever programmed. @throws `STORE_DAMAGED` */
+  async load(): Promise<void> {
     const record = await this.#options.identity.read("programmed");
-    if (record !== undefined) {
-      const { epoch, revision, networks } = record;
-      this.#programmed = { epoch, revision };
-      this.#networks = networks.map(parsePrefix);
-    }
-    await this.#rememberNetworks();
+    if (record === undefined) return;
+    const { epoch, revision, networks } = record;
+    this.#programmed = { epoch, revision };
+    this.#networks = networks.map(parsePrefix);
+  }
+
+  start(): void {
+    this.#onState();
     this.#options.cluster.onChange(() => this.#onState());
     this.#reconciler.start();
   }
@@ -156,6 +164,7 @@ export class DataPlane implements AsyncDisposable {
   async withdraw(): Promise<void> {
     const { kernel, subnetFile } = this.#options;
     await this.#reconciler[Symbol.asyncDispose]();
+    await this.#writing;
     const { routes } = await kernel.read();
     const { changes } = diff([], routes, { networks: this.#networks, mode: "full" });
     await kernel.apply(changes);
@@ -173,29 +182,42 @@ export class DataPlane implements AsyncDisposable {
   }
 
   #onState(): void {
-    this.#inOrder(() => this.#rememberNetworks());
+    this.#inOrder(async () => {
+      const view = this.#options.cluster.view();
+      const network = view && theNetwork(view.state);
+      if (view !== undefined && network !== undefined) {
+        await this.#rememberNetworks(network, view.position);
+        if (network !== this.#network) await this.#prepareAnew(network);
+      }
+      this.#reconciler.trigger();
+    });
   }
 
   /** A network is remembered before its first route: what is forgotten could never be removed. */
-  async #rememberNetworks(): Promise<void> {
-    const view = this.#options.cluster.view();
-    const text = view && theNetwork(view.state);
-    if (view !== undefined && text !== undefined) {
-      const { pools } = parseNetworkConfig(text, { unknownKeys: "keep" });
-      const known = new Set(this.#networks.map(formatPrefix));
-      const added = pools.map((pool) => pool.network).filter((net) =>
-        !known.has(formatPrefix(net))
-      );
-      if (added.length > 0) {
-        const networks = [...this.#networks, ...added];
-        await this.#record(
-          this.#programmed ?? { epoch: view.position.epoch, revision: 0 },
-          networks,
-        );
-        this.#networks = networks;
-      }
+  async #rememberNetworks(text: string, position: Position): Promise<void> {
+    const added = networksOf(text).filter((network) => !this.#remembers(network));
+    if (added.length === 0) return;
+    const networks = [...this.#networks, ...added];
+    await this.#record(this.#programmed ?? { ...position, revision: 0 }, networks);
+    this.#networks = networks;
+  }
+
+  #remembers(network: Prefix): boolean {
+    return this.#networks.some((known) => equalPrefix(known, network));
+  }
+
+  /** The network config has changed while this node runs. What does not fit changes nothing. */
+  async #prepareAnew(network: string): Promise<void> {
+    const before = JSON.stringify(this.attributes());
+    try {
+      await this.prepare(network);
+    } catch (error) {
+      this.#failure = asDenimError(error);
+      const { message, why } = this.#failure;
+      this.#options.logger.error("the new network config does not fit this host", { message, why });
+      return;
     }
-    this.#reconciler.trigger();
+    if (JSON.stringify(this.attributes()) !== before) this.#options.onAttributes();
   }
 
   #situation(): Situation | undefined {
@@ -204,6 +226,10 @@ export class DataPlane implements AsyncDisposable {
     const view = cluster.view();
     const lease = standing();
     if (place === undefined || view === undefined || lease.kind === "none") return undefined;
+    const network = theNetwork(view.state);
+    if (network === undefined || !networksOf(network).every((net) => this.#remembers(net))) {
+      return undefined;
+    }
     const { backend, host, data } = place;
     const own = { node: nodeId, subnets: lease.holding.subnets, publicIp: host.publicIp, data };
     const scene = sceneOf(view.state, host, own, backend.name);
@@ -227,7 +253,6 @@ export class DataPlane implements AsyncDisposable {
     this.#inOrder(async () => {
       if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
       await this.#writeSubnetFile();
-      this.#options.onChange();
     });
   }
 
@@ -254,12 +279,12 @@ export class DataPlane implements AsyncDisposable {
     if (lease.kind === "none" || text === undefined) return;
     if (lease.kind === "fenced" && !acceptExpiredLease) return;
     const env = renderSubnetEnv({
-      networks: parseNetworkConfig(text, { unknownKeys: "keep" }).pools.map((pool) => pool.network),
+      networks: networksOf(text),
       subnets: lease.holding.subnets.map(parsePrefix),
       mtu: this.#prepared().mtu,
       ipMasq: false,
     });
-    if (env === this.#envText) return;
+    if (env === this.#envText && existsSync(subnetFile)) return;
     await writeFileAtomic(subnetFile, env, { mode: 0o644 });
     this.#envText = env;
     logger.info("wrote the subnet file", { path: subnetFile });
@@ -272,4 +297,8 @@ export class DataPlane implements AsyncDisposable {
       });
     });
   }
+}
+
+function networksOf(config: string): Prefix[] {
+  return parseNetworkConfig(config, { unknownKeys: "keep" }).pools.map((pool) => pool.network);
 }

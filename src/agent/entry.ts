@@ -1,7 +1,8 @@
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import * as v from "valibot";
 import type { BackendRegistry } from "../backend/registry.ts";
 import { hex } from "../base/bytes.ts";
 import { type Clock, sleep } from "../base/clock.ts";
@@ -10,15 +11,16 @@ import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { readFileIfAny } from "../host/files.ts";
 import { checkOverlap, publicRangeWarning } from "../host/overlap.ts";
-import { type Address, formatAddress, tryParseAddress } from "../ip/address.ts";
+import { type Address, tryParseAddress } from "../ip/address.ts";
 import { formatPrefix, parsePrefix, tryParsePrefix } from "../ip/prefix.ts";
 import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
-import { formatEndpoint, parseEndpoint } from "../transport/address.ts";
+import { parseEndpoint } from "../transport/address.ts";
+import { nameSchema } from "./border.ts";
 import { foundCluster, refuseLeftRoutes } from "./founding.ts";
 import { joinCluster } from "./joining.ts";
-import { attributesOf, findPlace, type Place } from "./place.ts";
+import { advertised, attributesOf, findPlace, type Place } from "./place.ts";
 import type { Settings } from "./settings.ts";
 
 /** How a host without an identity gets one. A host that has one uses that, whatever is said here. */
@@ -62,7 +64,7 @@ const JOIN_RETRY_MS = 5_000;
 export async function enterCluster(options: EntryOptions): Promise<Address | undefined> {
   const { identity, way, settings, logger, signal, clock } = options;
   if (await identity.read("node") !== undefined) return await reachOf(settings.seeds[0]);
-  setStoreAside(options);
+  checkName(options.name);
   switch (way.kind) {
     case "found":
       await found(options, way.network);
@@ -103,6 +105,16 @@ export async function checkPort({ host, port }: Settings["listen"]): Promise<voi
   });
 }
 
+/** @throws `CONFIG_INVALID` on what no cluster would take */
+function checkName(name: string): void {
+  const result = v.safeParse(nameSchema, name);
+  if (result.success) return;
+  throw new DenimError("CONFIG_INVALID", `"${name}" is no name for a node`, {
+    why: result.issues[0].message,
+    fix: "give it another: --name NAME",
+  });
+}
+
 async function found(options: EntryOptions, network: string): Promise<void> {
   const { kernel, settings, identity, random, clock, name, onStep } = options;
   const config = withExplicitBackend(network);
@@ -113,12 +125,18 @@ async function found(options: EntryOptions, network: string): Promise<void> {
   await refuseLiveSeeds(settings.seeds);
   onStep("checked", `containers of this host go through ${place.host.link.name}`);
   await identity.write("secret", { seed });
-  await foundCluster({
-    ...{ identity, network: config, name, clock, random, version: settings.version },
-    storePath: storePath(settings),
-    address: advertised(settings, place),
-    attributes: attributesOf(place),
-  });
+  const putBack = setStoreAside(options);
+  try {
+    await foundCluster({
+      ...{ identity, network: config, name, clock, random, version: settings.version },
+      storePath: storePath(settings),
+      address: advertised(settings, place.host.publicIp),
+      attributes: attributesOf(place),
+    });
+  } catch (error) {
+    putBack();
+    throw error;
+  }
   onStep("founded", "a cluster of this host alone");
 }
 
@@ -177,6 +195,7 @@ async function joinOnce(
   await joinCluster({
     ...{ identity, name, clock, random, signal, onStep },
     storePath: storePath(settings),
+    makeRoom: () => void setStoreAside(options),
     addresses: way.addresses,
     token: await way.token(),
     version: settings.version,
@@ -186,7 +205,8 @@ async function joinOnce(
       reach = await reachOf(server);
       const { place, seed } = await checkHost(options, offer.network, reach);
       secret = seed;
-      return { attributes: attributesOf(place), address: advertised(settings, place) };
+      const address = advertised(settings, place.host.publicIp);
+      return { attributes: attributesOf(place), address };
     },
   });
   await identity.write("secret", { seed: secret });
@@ -225,23 +245,24 @@ async function checkHost(
   return { place, seed };
 }
 
-function advertised(settings: Settings, place: Place): string {
-  if (settings.advertise !== undefined) return settings.advertise;
-  const host = formatAddress(place.host.publicIp);
-  return formatEndpoint({ host, port: settings.listen.port });
-}
-
 function storePath(settings: Settings): string {
   return join(settings.stateDir, "store");
 }
 
-/** A store without an identity is of no use here, and may be all that somebody has left of it. */
-function setStoreAside({ settings, clock, logger }: EntryOptions): void {
+/**
+ * A store without an identity is of no use here, and may be all that somebody has left of it. The
+ * result brings it back.
+ */
+function setStoreAside({ settings, clock, logger }: EntryOptions): () => void {
   const path = storePath(settings);
-  if (!existsSync(path)) return;
+  if (!existsSync(path)) return () => rmSync(path, { recursive: true, force: true });
   const aside = `${path}.aside-${Math.floor(clock.wallMs())}`;
   renameSync(path, aside);
   logger.warn("a store without an identity was set aside", { path: aside });
+  return () => {
+    rmSync(path, { recursive: true, force: true });
+    renameSync(aside, path);
+  };
 }
 
 /** The subnets that this host had, as its subnet file says: what a joiner would like again. */

@@ -2,7 +2,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { DenimError, isDenimError } from "../base/errors.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Channel } from "../transport/channel.ts";
-import { KIND, type LeaveRequest } from "../transport/protocol.ts";
+import { KIND, type LeaveRequest, type NodeRoutesRequest } from "../transport/protocol.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Planning } from "./planning.ts";
 
@@ -14,6 +14,8 @@ export interface ErrandParts {
   readonly replica: () => Replica | undefined;
   /** On an agent: the connection to the server that it follows. */
   readonly upstream: () => Channel | undefined;
+  /** On an agent: the servers say that it is not a member. */
+  readonly isOut: () => boolean;
   readonly otherServers: () => readonly string[];
   readonly ownRoutes: () => unknown;
 }
@@ -21,6 +23,8 @@ export interface ErrandParts {
 const ROUTES_TIMEOUT_MS = 3_000;
 const LEAVE_TIMEOUT_MS = 40_000;
 const RETRY_MS = 200;
+/** A leader that lets itself go hands over first, and the next one finishes. */
+const WORTH_A_RETRY = ["NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE", "CONNECTION_LOST"] as const;
 
 /** What a node asks of others on somebody's behalf: any node answers anything. */
 export class Errands {
@@ -32,7 +36,7 @@ export class Errands {
 
   /**
    * The routes that a node programs. `here` looks at this node's own connections only: for
-   * another server, which asks every other one itself.
+   * another server, which asks every other one itself. An agent leaves all of that to its server.
    *
    * @throws `PEER_UNREACHABLE`
    */
@@ -42,9 +46,11 @@ export class Errands {
     const near = mesh.channelTo(node);
     const timeoutMs = ROUTES_TIMEOUT_MS;
     if (near !== undefined) return await near.request(KIND.routes, {}, { timeoutMs });
+    const isServer = this.#parts.replica() !== undefined;
+    const body: NodeRoutesRequest = isServer ? { node, here: true } : { node };
     for (const channel of where === "here" ? [] : this.#servers()) {
       try {
-        return await channel.request(KIND.nodeRoutes, { node }, { timeoutMs });
+        return await channel.request(KIND.nodeRoutes, body, { timeoutMs: timeoutMs * 2 });
       } catch {
         // Another server may be the one that it is connected to.
       }
@@ -52,9 +58,12 @@ export class Errands {
     throw new DenimError("PEER_UNREACHABLE", `${node} is not connected to any server now`);
   }
 
-  /** Takes a node out of the group and the cluster, through whichever server leads. */
+  /**
+   * Takes a node out of the group and the cluster, through whichever server leads. One that goes
+   * itself may lose its connections before it hears that it is out: then the next server says so.
+   */
   async letGo(node: string, how: LeaveRequest["how"]): Promise<void> {
-    const { clock } = this.#parts;
+    const { clock, self, isOut } = this.#parts;
     const endMs = clock.monotonicMs() + LEAVE_TIMEOUT_MS;
     let error: unknown = new DenimError("NO_LEADER", "No server leads the cluster");
     while (clock.monotonicMs() < endMs) {
@@ -62,8 +71,8 @@ export class Errands {
         return await this.letGoOnce(node, how);
       } catch (caught) {
         error = caught;
-        // A leader that lets itself go hands over first, and the next one finishes.
-        if (!isDenimError(caught, "NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE")) throw caught;
+        if (!isDenimError(caught, ...WORTH_A_RETRY)) throw caught;
+        if (node === self && isOut()) return;
       }
       await sleep(clock, RETRY_MS);
     }

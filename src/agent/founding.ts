@@ -29,8 +29,19 @@ const NODE_CERTIFICATE_MS = 90 * 86_400_000;
 /**
  * Makes a new cluster of this node alone. What names the node is written last, so that a crash in
  * between leaves nothing that would be taken for a member.
+ *
+ * @throws what the first entry refuses, with the identity as it was
  */
 export async function foundCluster(options: FoundingOptions): Promise<void> {
+  try {
+    await found(options);
+  } catch (error) {
+    for (const kind of ["caKey", "ca", "cert", "key"] as const) await options.identity.remove(kind);
+    throw error;
+  }
+}
+
+async function found(options: FoundingOptions): Promise<void> {
   const { identity, clock, random, name, version, address, attributes, network } = options;
   const [clusterId, nodeId] = [hex(random.bytes(16)), `n-${hex(random.bytes(6))}`];
   const epoch = { n: 1, random: hex(random.bytes(8)) };

@@ -25,8 +25,8 @@ export function judgePeer(
   if (node === undefined) {
     return refusal("NOT_A_MEMBER", "it left or was removed, or joined a moment ago");
   }
-  const ownStore = node.raftId === undefined || hello.storeId === undefined ||
-    node.storeId === hello.storeId;
+  const ownStore = node.raftId === undefined ||
+    (node.storeId === hello.storeId && node.raftId === hello.raftId);
   if (!ownStore) return refusal("PEER_REFUSED", "its store is not the one that it joined with");
   const recorded = node.incarnation?.startId;
   if (recorded !== undefined && !hello.starts.includes(recorded)) {

@@ -1,6 +1,6 @@
 import { hex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
-import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
+import { asDenimError, DenimError, type ErrorCode, isDenimError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
 import type { IdentityFolder } from "../store/identity.ts";
@@ -14,6 +14,8 @@ import type { JoinBegin, JoinCommit, JoinOffer, JoinResult } from "./admitting.t
 export interface JoiningOptions {
   readonly identity: IdentityFolder;
   readonly storePath: string;
+  /** Called before a store is made there. */
+  readonly makeRoom: () => void;
   /** Servers to turn to, in this order. */
   readonly addresses: readonly string[];
   readonly token: string;
@@ -40,6 +42,10 @@ export interface Preparation {
 }
 
 const TIMEOUT_MS = 10_000;
+/** What may be said although the node was let in. */
+const UNCLEAR: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...["CONNECTION_LOST", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "INTERNAL"] as const,
+]);
 
 /**
  * Brings this node into a cluster. The key is made first and kept until there is a clear answer, so
@@ -57,17 +63,26 @@ export async function joinCluster(options: JoiningOptions): Promise<JoinResult> 
   options.onStep("proved", `${address} is cluster ${offer.clusterName}`);
   const preparation = await options.prepare(offer, address);
   options.onStep("checked", "this host fits the network");
-  const { identity } = options;
-  const key = await identity.readPem("key") ?? await createKey();
-  await identity.writePem("key", key);
+  const key = await options.identity.readPem("key") ?? await createKey();
+  await options.identity.writePem("key", key);
+  const result = await accepted(options, session, key, preparation);
+  options.onStep("accepted", `${result.name} is in, as ${result.role}`);
+  await keep(options, result, key);
+  return result;
+}
+
+/** Who was refused for certain needs its key no more. Otherwise it may be a member under it. */
+async function accepted(
+  options: JoiningOptions,
+  session: JoinSession,
+  key: string,
+  preparation: Preparation,
+): Promise<JoinResult> {
   try {
-    const result = await commit(options, session, key, preparation);
-    options.onStep("accepted", `${result.name} is in, as ${result.role}`);
-    await keep(options, result, key);
-    return result;
+    return await commit(options, session, key, preparation);
   } catch (error) {
-    const unclear = isDenimError(error, "CONNECTION_LOST", "TIMEOUT", "OUTCOME_UNKNOWN");
-    if (!unclear) await identity.remove("key");
+    if (!isDenimError(error) || UNCLEAR.has(error.code)) throw error;
+    await options.identity.remove("key");
     throw error;
   }
 }
@@ -129,6 +144,7 @@ async function keep(options: JoiningOptions, result: JoinResult, key: string): P
     addresses: [address],
   }));
   await identity.write("servers", { members, seeds: [...options.addresses] });
+  options.makeRoom();
   await using store = await Store.open(options.storePath);
   await store.write({
     format: {

@@ -36,6 +36,11 @@ export type LeaseStanding =
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 const CALL_TIMEOUT_MS = 10_000;
+/** Timers stand still while the host is suspended, and leases do not: how long to sleep at most. */
+const NAP_MS = 30_000;
+
+/** The cluster's word that this node is not to use its subnets, whatever its own clocks say. */
+const DISOWNED = ["LEASE_TAKEN", "NOT_A_MEMBER"] as const;
 
 /**
  * Keeps this node's lease: renews it at a third of its time, asks for the same one again when it
@@ -93,13 +98,17 @@ export class Leasing implements AsyncDisposable {
 
   /** Until it is time, the lease runs out (so that its fencing is told at once), or a call comes. */
   async #wait(clock: Clock, delayMs: number): Promise<void> {
-    const standing = this.standing();
-    const untilFencedMs = standing.kind === "held" ? standing.trustedForMs : Infinity;
-    if (!this.#renewNow.signal.aborted) {
-      await sleep(clock, Math.min(delayMs, untilFencedMs + 1), this.#renewNow.signal);
+    const { signal } = this.#renewNow;
+    const dueMs = clock.bootMs() + delayMs;
+    const wasHeld = this.standing().kind === "held";
+    for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs = dueMs - clock.bootMs()) {
+      const standing = this.standing();
+      if (wasHeld && standing.kind !== "held") break;
+      const untilFencedMs = standing.kind === "held" ? standing.trustedForMs + 1 : Infinity;
+      await sleep(clock, Math.min(leftMs, untilFencedMs, NAP_MS), signal);
     }
     if (!this.#stop.signal.aborted) this.#renewNow = new AbortController();
-    if (untilFencedMs < delayMs) this.#options.onChange();
+    if (wasHeld && this.standing().kind !== "held") this.#options.onChange();
   }
 
   async #renew(): Promise<boolean> {
@@ -117,6 +126,7 @@ export class Leasing implements AsyncDisposable {
       const failure = asDenimError(error);
       const again = this.#error?.code === failure.code;
       this.#error = failure;
+      if (isDenimError(failure, ...DISOWNED)) await this.#fence();
       const lost = isDenimError(failure, "LEASE_LOST") && before !== undefined;
       if (!again && !lost) {
         const { code, message, why } = failure;
@@ -145,12 +155,29 @@ export class Leasing implements AsyncDisposable {
     };
   }
 
+  /** Nothing is trusted any more, also after a restart; what was held is asked for again. */
+  async #fence(): Promise<void> {
+    if (this.#holding === undefined || this.#holding.ttlMs === 0) return;
+    this.#holding = { ...this.#holding, ttlMs: 0 };
+    await this.#keep(this.#holding);
+  }
+
+  /** A full disk takes nothing away that the cluster has granted. */
+  async #keep(holding: Holding): Promise<void> {
+    try {
+      await this.#options.keep(holding);
+    } catch (error) {
+      const { message, why } = asDenimError(error);
+      this.#options.logger.error("the lease is not on disk", { message, why });
+    }
+  }
+
   async #take(holding: Holding): Promise<void> {
     const before = this.#holding;
     const wasFenced = before === undefined || trustedForMs(before, this.#now()) === 0;
     this.#holding = holding;
     this.#error = undefined;
-    await this.#options.keep(holding);
+    await this.#keep(holding);
     const same = before !== undefined && canonical([...before.subnets]) ===
         canonical([...holding.subnets] as Canonical[]);
     if (!same || wasFenced) {

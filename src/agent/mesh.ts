@@ -79,6 +79,17 @@ export class Mesh implements Peers, AsyncDisposable {
     for (const node of nodes) if (!this.#links.has(node)) this.#links.set(node, this.#link(node));
   }
 
+  /** Somebody is connected who is not to be here any more. */
+  hasStrangers(isMember: (node: string) => boolean): boolean {
+    return [...this.#inbound.keys()].some((key) => !isMember(nodeOf(key)));
+  }
+
+  dismissStrangers(isMember: (node: string) => boolean): void {
+    for (const [key, { channel }] of this.#inbound) {
+      if (!isMember(nodeOf(key))) channel.close("the node is no longer in this cluster");
+    }
+  }
+
   /** A connection to the node that is up now, whoever opened it. */
   channelTo(node: string): Channel | undefined {
     const channels = [
@@ -92,7 +103,7 @@ export class Mesh implements Peers, AsyncDisposable {
   /** Nodes that are connected to this one, with the process that is. */
   connected(): { readonly node: string; readonly startId: string }[] {
     const byNode = new Map<string, string>();
-    for (const [key, { startId }] of this.#inbound) byNode.set(key.split("/")[0]!, startId);
+    for (const [key, { startId }] of this.#inbound) byNode.set(nodeOf(key), startId);
     return [...byNode].map(([node, startId]) => ({ node, startId }));
   }
 
@@ -173,10 +184,17 @@ export class Mesh implements Peers, AsyncDisposable {
       },
       onDown: (reason) => logger.info("lost a server", { node, why: reason.why }),
       onUnreachable: (reason, attempts) => {
-        if (attempts === 1) logger.warn("cannot reach a server", { node, why: reason.message });
+        if (attempts > 1) return;
+        const { message, why } = reason;
+        logger.warn("cannot reach a server", { node, message, why });
       },
     });
   }
+}
+
+/** Of a key of the inbound connections. */
+function nodeOf(key: string): string {
+  return key.split("/")[0]!;
 }
 
 function unreachable(node: string): DenimError {

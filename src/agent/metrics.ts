@@ -1,51 +1,61 @@
-import type { Gauge, Registry } from "prom-client";
+import type { Gauge } from "prom-client";
 import type { Node } from "./node.ts";
 import { statusOf } from "./views.ts";
 
-/** The first dozen figures, taken when somebody asks. */
+type SetFigure = (name: string, value: number, labels?: Readonly<Record<string, string>>) => void;
+
+/** The first dozen figures, taken when somebody asks. What is not known is left out. */
 export class Metrics {
   readonly #version: string;
-  #made: { readonly registry: Registry; readonly gauge: (name: string) => Gauge } | undefined;
 
   constructor(version: string) {
     this.#version = version;
   }
 
+  /** The library is loaded at the first scrape: who is not scraped does not pay for it. */
   async text(node: Node | undefined): Promise<string> {
-    const { registry, gauge } = this.#made ??= await make();
-    registry.resetMetrics();
-    gauge("denim_build_info").set({ version: this.#version }, 1);
-    if (node !== undefined) this.#fill(node, gauge);
+    const { Gauge, Registry } = await import("prom-client");
+    const registry = new Registry();
+    const gauges = new Map<string, Gauge>();
+    const set: SetFigure = (name, value, labels = {}) => {
+      const [help, ...labelNames] = FIGURES[name]!;
+      const gauge = gauges.get(name) ??
+        new Gauge({ name, help, labelNames, registers: [registry] });
+      gauges.set(name, gauge);
+      gauge.set(labels, value);
+    };
+    set("denim_build_info", 1, { version: this.#version });
+    if (node !== undefined) this.#fill(node, set);
     return await registry.metrics();
   }
 
-  #fill(node: Node, gauge: (name: string) => Gauge): void {
+  #fill(node: Node, set: SetFigure): void {
     const { ready, lease, dataPlane, cluster } = statusOf(node, this.#version);
-    gauge("denim_ready").set(ready ? 1 : 0);
-    gauge("denim_lease_held").set(lease.state === "held" ? 1 : 0);
-    gauge("denim_lease_trusted_seconds").set(lease.trustedForMs / 1_000);
+    set("denim_ready", ready ? 1 : 0);
+    set("denim_lease_held", lease.state === "held" ? 1 : 0);
+    set("denim_lease_trusted_seconds", lease.trustedForMs / 1_000);
     for (const [state, count] of Object.entries(dataPlane.routes)) {
-      gauge("denim_routes").set({ state }, count);
+      set("denim_routes", count, { state });
     }
     const pass = node.data.lastPass;
-    if (pass !== undefined) gauge("denim_reconcile_seconds").set(pass.passMs / 1_000);
+    if (pass !== undefined) set("denim_reconcile_seconds", pass.passMs / 1_000);
     if (cluster !== null) {
-      gauge("denim_revision").set(cluster.revision);
-      gauge("denim_nodes").set(cluster.nodes);
-      gauge("denim_nodes_silent").set(cluster.silent);
+      set("denim_revision", cluster.revision);
+      set("denim_nodes", cluster.nodes);
+      set("denim_nodes_silent", cluster.silent);
       if (cluster.leaderAgeMs !== null) {
-        gauge("denim_leader_age_seconds").set(cluster.leaderAgeMs / 1_000);
+        set("denim_leader_age_seconds", cluster.leaderAgeMs / 1_000);
       }
     }
     const raft = node.control.replica?.status();
     if (raft === undefined) return;
-    gauge("denim_raft_term").set(raft.term);
-    gauge("denim_raft_is_leader").set(raft.role === "leader" ? 1 : 0);
-    gauge("denim_raft_commit_index").set(raft.commit);
-    gauge("denim_raft_applied_index").set(raft.applied);
-    gauge("denim_followers").set(node.control.followers);
+    set("denim_raft_term", raft.term);
+    set("denim_raft_is_leader", raft.role === "leader" ? 1 : 0);
+    set("denim_raft_commit_index", raft.commit);
+    set("denim_raft_applied_index", raft.applied);
+    set("denim_followers", node.control.followers);
     for (const { id, match } of raft.progress) {
-      gauge("denim_follower_lag_entries").set({ raft_id: String(id) }, raft.lastIndex - match);
+      set("denim_follower_lag_entries", raft.lastIndex - match, { raft_id: String(id) });
     }
   }
 }
@@ -68,14 +78,3 @@ const FIGURES: Readonly<Record<string, readonly [string, ...string[]]>> = {
   denim_followers: ["Nodes and clients that follow this server's events"],
   denim_follower_lag_entries: ["On the leader: entries that a member lacks", "raft_id"],
 };
-
-/** Loaded at the first scrape: a daemon that nobody scrapes does not pay for it. */
-async function make() {
-  const prometheus = await import("prom-client");
-  const registry = new prometheus.Registry();
-  const gauges = new Map<string, Gauge>();
-  for (const [name, [help, ...labelNames]] of Object.entries(FIGURES)) {
-    gauges.set(name, new prometheus.Gauge({ name, help, labelNames, registers: [registry] }));
-  }
-  return { registry, gauge: (name: string) => gauges.get(name)! };
-}

@@ -6,20 +6,24 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { asDenimError, assert, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
+import { fileError } from "../host/files.ts";
 import { enableForwarding } from "../host/sysctl.ts";
 import type { Address } from "../ip/address.ts";
 import type { Holding } from "../lease/holding.ts";
+import type { CommandOf } from "../lease/command.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
 import { Store } from "../store/store.ts";
-import { serversOf } from "./admitting.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { DataPlane } from "./data-plane.ts";
 import { Leasing } from "./leasing.ts";
+import { advertised } from "./place.ts";
+import { serversOf } from "./servers.ts";
 import type { Settings } from "./settings.ts";
+import { noteStart } from "./starts.ts";
 
 export interface NodeParts {
   readonly settings: Settings;
@@ -33,8 +37,6 @@ export interface NodeParts {
   readonly reach?: Address;
 }
 
-/** Starts that are remembered until the cluster has recorded a newer one. */
-const STARTS_MAX = 32;
 const RETRY_MS = 2_000;
 
 /** One node that belongs to a cluster, from its disk up: control plane, lease, data plane. */
@@ -47,11 +49,14 @@ export class Node implements AsyncDisposable {
   readonly #store: Store;
   readonly #incarnation: Incarnation;
   readonly #stop = new AbortController();
+  /** Given by hand, now or when this node joined. */
+  readonly #seeds: readonly string[];
   #leasing: Leasing | undefined;
   #holding: Holding | undefined;
   #preparing: Promise<void> = Promise.resolve();
   #prepareError: DenimError | undefined;
   #rememberedServers = "";
+  #remembering: Promise<void> = Promise.resolve();
 
   private constructor(parts: NodeParts, made: Made) {
     this.#parts = parts;
@@ -59,9 +64,14 @@ export class Node implements AsyncDisposable {
     this.record = made.record;
     this.#store = made.store;
     this.#incarnation = made.incarnation;
+    this.#seeds = made.seeds;
     this.#holding = made.holding;
     this.control = made.control(() => this.data.routes());
-    this.data = made.data(this.control, () => this.standing());
+    this.data = made.data(
+      this.control,
+      () => this.standing(),
+      () => this.#leasing?.renewSoon(),
+    );
   }
 
   /**
@@ -72,13 +82,13 @@ export class Node implements AsyncDisposable {
    */
   static async start(parts: NodeParts): Promise<Node> {
     const store = await Store.open(join(parts.settings.stateDir, "store"));
+    let node: Node | undefined;
     try {
-      const made = await assemble(parts, store);
-      const node = new Node(parts, made);
+      node = new Node(parts, await assemble(parts, store));
       await node.#run();
       return node;
     } catch (error) {
-      await store[Symbol.asyncDispose]();
+      await (node ?? store)[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -102,16 +112,18 @@ export class Node implements AsyncDisposable {
     await this.#leasing?.[Symbol.asyncDispose]();
     await this.data[Symbol.asyncDispose]();
     await this.control[Symbol.asyncDispose]();
+    await this.#remembering;
     await this.#store[Symbol.asyncDispose]();
   }
 
   async #run(): Promise<void> {
     const { settings, logger } = this.#parts;
-    mkdirSync(dirname(settings.subnetFile), { recursive: true, mode: 0o755 });
+    makeFolder(dirname(settings.subnetFile));
+    await this.data.load();
     await this.control.start();
-    this.control.cluster.onChange(() => void this.#rememberServers());
+    this.control.cluster.onChange(() => this.#rememberServers());
     this.#preparing = this.#prepare();
-    void this.#announce();
+    void this.#announce({ incarnation: this.#incarnation, version: settings.version });
     logger.info("the node is up", { node: this.record.name, port: this.control.port });
   }
 
@@ -137,7 +149,8 @@ export class Node implements AsyncDisposable {
     this.#prepareError = undefined;
     this.#turnOnForwarding();
     this.#startLeasing();
-    await this.data.start();
+    this.data.start();
+    this.#announceAddress();
   }
 
   #startLeasing(): void {
@@ -185,18 +198,29 @@ export class Node implements AsyncDisposable {
     }
   }
 
-  /** The cluster records which process of this node lives: that is how a cloned disk is found. */
-  async #announce(): Promise<void> {
-    const { clock, settings } = this.#parts;
+  /** A host may have moved while its daemon was down; its identity, and so its lease, stays. */
+  #announceAddress(): void {
+    const { nodeId } = this.record;
+    const address = advertised(this.settings, this.data.publicIp!);
+    const known = this.control.cluster.view()?.state.get("node", nodeId)?.body.address;
+    if (known !== address) void this.#announce({ address });
+  }
+
+  /**
+   * Facts of this node, said until the cluster has them: its address, or which process of it
+   * lives; that is how a cloned disk is found.
+   */
+  async #announce(
+    facts: Pick<CommandOf<"node.update">, "address" | "incarnation" | "version">,
+  ): Promise<void> {
+    const { clock } = this.#parts;
     const { signal } = this.#stop;
     const { nodeId } = this.record;
-    const incarnation = this.#incarnation;
     while (!signal.aborted) {
       try {
-        await this.control.cluster.propose(
-          { kind: "node.update", node: nodeId, incarnation, version: settings.version },
-          { signal },
-        );
+        await this.control.cluster.propose({ kind: "node.update", node: nodeId, ...facts }, {
+          signal,
+        });
         return;
       } catch {
         await sleep(clock, RETRY_MS, signal);
@@ -204,8 +228,9 @@ export class Node implements AsyncDisposable {
     }
   }
 
-  /** Whom to ask after a restart, in case everything known has moved. */
-  async #rememberServers(): Promise<void> {
+  /** Whom to ask after a restart, in case everything known has moved. One write at a time. */
+  #rememberServers(): void {
+    const { identity } = this.#parts;
     const view = this.control.cluster.view();
     if (view === undefined) return;
     const members = serversOf(view.state)
@@ -213,8 +238,9 @@ export class Node implements AsyncDisposable {
     const text = JSON.stringify(members);
     if (members.length === 0 || text === this.#rememberedServers) return;
     this.#rememberedServers = text;
-    await this.#parts.identity.write("servers", { members, seeds: [...this.settings.seeds] })
-      .catch(() => (this.#rememberedServers = ""));
+    this.#remembering = this.#remembering
+      .then(() => identity.write("servers", { members, seeds: [...this.#seeds] }))
+      .catch(() => void (this.#rememberedServers = ""));
   }
 }
 
@@ -223,8 +249,13 @@ interface Made {
   readonly store: Store;
   readonly incarnation: Incarnation;
   readonly holding: Holding | undefined;
+  readonly seeds: readonly string[];
   readonly control: (ownRoutes: () => unknown) => ControlPlane;
-  readonly data: (control: ControlPlane, standing: () => ReturnType<Node["standing"]>) => DataPlane;
+  readonly data: (
+    control: ControlPlane,
+    standing: () => ReturnType<Node["standing"]>,
+    onAttributes: () => void,
+  ) => DataPlane;
 }
 
 async function assemble(parts: NodeParts, store: Store): Promise<Made> {
@@ -247,11 +278,12 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   if (await identity.read("secret") === undefined) {
     await identity.write("secret", { seed: hex(random.bytes(32)) });
   }
-  const { incarnation, starts } = await noteStart(store, random);
-  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
   const { nodeId, clusterId, role } = record;
+  const { incarnation, starts } = await noteStart(store, nodeId, random);
+  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
+  const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
   return {
-    ...{ record, store, incarnation, holding: lease },
+    ...{ record, store, incarnation, seeds, holding: lease },
     control: (ownRoutes) =>
       new ControlPlane({
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
@@ -260,17 +292,17 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
-        seeds: [...settings.seeds, ...known, ...(servers?.seeds ?? [])],
+        seeds: [...seeds, ...known],
         ownRoutes,
       }),
-    data: (control, standing) =>
+    data: (control, standing, onAttributes) =>
       new DataPlane({
         ...{ nodeId, kernel, backends, identity, clock, logger, standing },
         cluster: control.cluster,
         wish: wishOf(parts),
         subnetFile: settings.subnetFile,
         acceptExpiredLease: settings.acceptExpiredLease,
-        onChange: () => {},
+        onAttributes,
       }),
   };
 }
@@ -284,17 +316,13 @@ function wishOf({ settings, reach }: NodeParts) {
   };
 }
 
-/** On disk before anything is said: a disk that was copied later cannot know this start. */
-async function noteStart(
-  store: Store,
-  random: Random,
-): Promise<{ incarnation: Incarnation; starts: string[] }> {
-  const before = store.loaded.starts.incarnations;
-  const counter = (before.at(-1)?.counter ?? 0) + 1;
-  const incarnation = { counter, startId: hex(random.bytes(8)) };
-  const incarnations = [...before, incarnation].slice(-STARTS_MAX);
-  await store.write({ starts: { incarnations } });
-  return { incarnation, starts: incarnations.map(({ startId }) => startId) };
+/** @throws `PERMISSION_DENIED` `STORE_FAILED` */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw fileError(error, `Cannot make ${path}`);
+  }
 }
 
 function bootId(): string {

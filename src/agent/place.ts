@@ -3,10 +3,12 @@ import type { Backend, Host, Json } from "../backend/backend.ts";
 import type { BackendRegistry } from "../backend/registry.ts";
 import { fromHex } from "../base/bytes.ts";
 import { chooseInterface, type InterfaceWish } from "../host/interfaces.ts";
-import { formatAddress } from "../ip/address.ts";
+import { type Address, formatAddress, tryParseAddress } from "../ip/address.ts";
 import { parseNetworkConfig } from "../lease/network.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
 import type { KernelState } from "../plan/kernel.ts";
+import { formatEndpoint } from "../transport/address.ts";
+import type { Settings } from "./settings.ts";
 
 /** What this host gives to the network. */
 export interface Place {
@@ -51,4 +53,11 @@ export function attributesOf({ backend, host, data }: Place): LeaseAttributes {
     backendType: backend.name,
     backendData: JSON.stringify(data),
   };
+}
+
+/** Where others are told to connect to: what was said, else where this node listens. */
+export function advertised({ advertise, listen }: Settings, publicIp: Address): string {
+  if (advertise !== undefined) return advertise;
+  const isOne = !/^[0:.]+$/.test(listen.host) && tryParseAddress(listen.host) !== undefined;
+  return formatEndpoint({ host: isOne ? listen.host : formatAddress(publicIp), port: listen.port });
 }

@@ -1,13 +1,12 @@
-import { type Clock, every } from "../base/clock.ts";
-import { asDenimError, DenimError } from "../base/errors.ts";
+import { type Clock, every, sleep } from "../base/clock.ts";
+import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { nodeByRaftId, type StateReader, theCluster } from "../lease/state.ts";
 import type { Replica } from "../replica/replica.ts";
 import { nextStep, type Server, type Situation, type Step } from "../roles/planner.ts";
-import { KIND } from "../transport/protocol.ts";
+import { type ConnectedNotice, KIND } from "../transport/protocol.ts";
 import type { Mesh } from "./mesh.ts";
 import { SilenceWatch } from "./silence.ts";
-import type { ConnectedNotice } from "../transport/protocol.ts";
 
 export interface PlanningOptions {
   readonly self: string;
@@ -20,19 +19,25 @@ export interface PlanningOptions {
 }
 
 const PLAN_EVERY_MS = 500;
+const LET_GO_MS = 30_000;
 const CONNECTED_EVERY_MS = 2_000;
 /** A member whose log ends this close to the commit index is caught up. */
 const CAUGHT_UP_ENTRIES = 64;
 const ASK_TIMEOUT_MS = 5_000;
+/** A server that could not be made a standby gives the others a chance for so long. */
+const SET_ASIDE_MS = 10_000;
 
 /** What a leader does for the group: roles, silence, farewells. Other servers only report to it. */
 export class Planning implements AsyncDisposable {
   readonly #options: PlanningOptions;
   readonly #cancels: (() => void)[];
   readonly #leaving = new Set<string>();
+  /** By raft id: until when it is not asked again to hold the log. */
+  readonly #setAside = new Map<number, number>();
   #silence: SilenceWatch | undefined;
   #busy = false;
-  #lastFailure = "";
+  /** By what was tried: how it failed last. */
+  readonly #failures = new Map<string, string>();
 
   constructor(options: PlanningOptions) {
     this.#options = options;
@@ -57,26 +62,35 @@ export class Planning implements AsyncDisposable {
    * @throws `NOT_LEADER` `TIMEOUT`
    */
   async letGo(node: string, how: "leave" | "remove"): Promise<void> {
-    const { replica, state, clock } = this.#options;
+    const { replica, clock } = this.#options;
     const leads = () => replica()?.leads === true;
-    if (!leads()) throw new DenimError("NOT_LEADER", "This server does not lead");
     this.#leaving.add(node);
     try {
-      const endMs = clock.monotonicMs() + 30_000;
-      while (this.#isMember(node)) {
-        if (!leads()) throw new DenimError("NOT_LEADER", "Leadership was handed over");
-        if (clock.monotonicMs() > endMs) {
-          throw new DenimError("TIMEOUT", "The node could not be taken out of the Raft group", {
-            why: "the remaining voters would have no reachable majority",
-            fix: "bring another server up first, or remove the dead ones: denim node rm",
-          });
-        }
-        await new Promise<void>((resolve) => clock.after(PLAN_EVERY_MS / 5, resolve));
+      for (const endMs = clock.monotonicMs() + LET_GO_MS;; await sleep(clock, PLAN_EVERY_MS / 5)) {
+        if (!leads()) throw new DenimError("NOT_LEADER", "This server does not lead, or no more");
+        if (await this.#goes(node, how)) return;
+        if (clock.monotonicMs() < endMs) continue;
+        throw new DenimError("TIMEOUT", "The node could not be taken out of the Raft group", {
+          why: "the remaining voters would have no reachable majority",
+          fix: "bring another server up first, or remove the dead ones: denim node rm",
+        });
       }
-      if (state().get("node", node) === undefined) return;
-      await replica()!.propose({ kind: `node.${how}`, node });
     } finally {
       this.#leaving.delete(node);
+    }
+  }
+
+  /** One attempt; false while the node is in the group, or has just been taken back into it. */
+  async #goes(node: string, how: "leave" | "remove"): Promise<boolean> {
+    const { replica, state } = this.#options;
+    if (this.#isMember(node)) return false;
+    if (state().get("node", node) === undefined) return true;
+    try {
+      await replica()!.propose({ kind: `node.${how}`, node });
+      return true;
+    } catch (error) {
+      if (isDenimError(error, "REVISION_MISMATCH")) return false;
+      throw error;
     }
   }
 
@@ -103,10 +117,11 @@ export class Planning implements AsyncDisposable {
   }
 
   async #turn(): Promise<void> {
-    const { replica, clock, logger } = this.#options;
+    const { replica, clock, logger, self, state } = this.#options;
     const leader = replica();
     if (leader?.leads !== true) {
       this.#silence = undefined;
+      this.#setAside.clear();
       return;
     }
     if (this.#silence === undefined) {
@@ -115,22 +130,28 @@ export class Planning implements AsyncDisposable {
     }
     if (this.#busy) return;
     this.#busy = true;
-    try {
+    const silence = this.#silence;
+    await this.#try("a change of the raft group", async () => {
       for (let step = this.#next(leader); step !== undefined; step = this.#next(leader)) {
         await this.#take(leader, step);
       }
-      for (const command of this.#silence.due(this.#options.state(), this.#options.self)) {
-        await leader.proposeHere(command);
-      }
-      this.#lastFailure = "";
+    });
+    await this.#try("a note about silent nodes", async () => {
+      for (const command of silence.due(state(), self)) await leader.proposeHere(command);
+    });
+    this.#busy = false;
+  }
+
+  /** What fails is tried again with the next turn; the same failure is told once. */
+  async #try(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#failures.delete(what);
     } catch (error) {
       const { message, why } = asDenimError(error);
-      if (message !== this.#lastFailure) {
-        logger.warn("a step of the planner failed", { message, why });
-      }
-      this.#lastFailure = message;
-    } finally {
-      this.#busy = false;
+      if (this.#failures.get(what) === message) return;
+      this.#failures.set(what, message);
+      this.#options.logger.warn(`${what} failed`, { message, why });
     }
   }
 
@@ -142,6 +163,8 @@ export class Planning implements AsyncDisposable {
     const state = this.#options.state();
     const status = leader.status();
     const { voters, learners } = status.configuration;
+    const nowMs = this.#options.clock.monotonicMs();
+    const isFit = (raftId: number) => (this.#setAside.get(raftId) ?? 0) <= nowMs;
     const servers = [...state.all("node")].flatMap(({ key, body }): Server[] => {
       const { raftId } = body;
       if (body.role !== "server" || raftId === undefined) return [];
@@ -149,7 +172,8 @@ export class Planning implements AsyncDisposable {
       const own = raftId === status.id;
       return [{
         raftId,
-        reachable: own || (progress?.active ?? this.#silence?.hears(key) === true),
+        reachable: own ||
+          (progress?.active ?? (this.#silence?.hears(key) === true && isFit(raftId))),
         caughtUp: own || (progress !== undefined && progress.state === "replicate" &&
           progress.match + CAUGHT_UP_ENTRIES >= status.commit),
         leaving: this.#leaving.has(key),
@@ -164,7 +188,9 @@ export class Planning implements AsyncDisposable {
     this.#options.logger.info("changing the raft group", { step: step.kind, raftId });
     switch (step.kind) {
       case "add-standby":
+        this.#setAside.set(raftId, this.#options.clock.monotonicMs() + SET_ASIDE_MS);
         await this.#handOverCaKey(raftId);
+        this.#setAside.delete(raftId);
         return await leader.changeGroup({ kind: "add-learner", id: raftId });
       case "promote":
         return await leader.changeGroup({ kind: "add-voter", id: raftId });
@@ -196,8 +222,6 @@ export class Planning implements AsyncDisposable {
     leader.transferLeadership(to);
     const { clock } = this.#options;
     const endMs = clock.monotonicMs() + ASK_TIMEOUT_MS;
-    while (leader.leads && clock.monotonicMs() < endMs) {
-      await new Promise<void>((resolve) => clock.after(20, resolve));
-    }
+    while (leader.leads && clock.monotonicMs() < endMs) await sleep(clock, 20);
   }
 }

@@ -25,6 +25,8 @@ export interface Situation extends RawScene {
    */
   readonly networks: readonly Prefix[];
   readonly confidence: Confidence;
+  /** Peers that were left out of the scene already, and why. */
+  readonly unread?: readonly DroppedPeer[];
   /** Subnets that were claimed in this epoch; see {@link diff}. */
   readonly claimed?: readonly Prefix[];
 }
@@ -171,7 +173,7 @@ export class Reconciler implements AsyncDisposable {
       conflicts: items.filter((item) => item.state === "conflict"),
       changes,
       outcomes,
-      dropped,
+      dropped: [...now.unread ?? [], ...dropped],
       ...(programmed === undefined ? {} : { programmed }),
       passMs: clock.monotonicMs() - startedMs,
       at: clock.wallMs(),

@@ -1,7 +1,8 @@
 import { type Address, parseAddress } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import type { Host, Json, Peer } from "../backend/backend.ts";
-import type { RawScene } from "../backend/scene.ts";
+import type { DroppedPeer, RawScene } from "../backend/scene.ts";
+import { asDenimError } from "../base/errors.ts";
 import { parseNetworkConfig } from "../lease/network.ts";
 import type { LeaseBody } from "../lease/records.ts";
 import { type StateReader, theNetwork } from "../lease/state.ts";
@@ -14,23 +15,35 @@ export interface OwnLease {
   readonly data: Json;
 }
 
+/** A scene, and the peers whose records could not be read at all. */
+export interface FoundScene extends RawScene {
+  readonly unread: readonly DroppedPeer[];
+}
+
 /**
  * What the backend is shown: this host, its lease and its peers', as plain data. Leases of another
- * backend are not peers of this one.
+ * backend are not peers of this one. A record that cannot be read costs that peer only.
  */
 export function sceneOf(
   state: StateReader,
   host: Host,
   own: OwnLease,
   backendType: string,
-): RawScene | undefined {
+): FoundScene | undefined {
   const config = theNetwork(state);
   if (config === undefined) return undefined;
   const { backendOptions } = parseNetworkConfig(config, { unknownKeys: "keep" });
-  const peers = [...state.all("lease")]
-    .map(({ body }) => body)
-    .filter((lease) => lease.node !== own.node && lease.backendType === backendType)
-    .map((lease) => peerOf(state, lease));
+  const peers: Peer<Json>[] = [];
+  const unread: DroppedPeer[] = [];
+  for (const { body } of state.all("lease")) {
+    if (body.node === own.node || body.backendType !== backendType) continue;
+    const name = state.get("node", body.node)?.body.name ?? body.node;
+    try {
+      peers.push(peerOf(name, body));
+    } catch (error) {
+      unread.push({ node: name, why: asDenimError(error).message });
+    }
+  }
   return {
     host,
     config: JSON.parse(backendOptions) as Json,
@@ -40,13 +53,13 @@ export function sceneOf(
       publicIp: own.publicIp,
       data: own.data,
     },
-    peers,
+    ...{ peers, unread },
   };
 }
 
-function peerOf(state: StateReader, lease: LeaseBody): Peer<Json> {
+function peerOf(node: string, lease: LeaseBody): Peer<Json> {
   return {
-    node: state.get("node", lease.node)?.body.name ?? lease.node,
+    node,
     subnets: lease.subnets.map(parsePrefix),
     publicIp: parseAddress(lease.publicIp),
     data: JSON.parse(lease.backendData) as Json,

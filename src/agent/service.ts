@@ -18,7 +18,7 @@ import { SINGLE } from "../lease/records.ts";
 import { nodeByName } from "../lease/state.ts";
 import { caPin } from "../transport/pki.ts";
 import { createToken, encodeToken, hashSecret } from "../transport/token.ts";
-import { serversOf } from "./admitting.ts";
+import { serversOf } from "./servers.ts";
 import { Metrics } from "./metrics.ts";
 import type { Node } from "./node.ts";
 import { leaseViews, nodeViews, statusOf } from "./views.ts";

@@ -1,9 +1,10 @@
 import { DenimError } from "../base/errors.ts";
-import type { Command } from "../lease/command.ts";
 import type { Cluster, Position } from "../lease/cluster.ts";
+import type { Command } from "../lease/command.ts";
 import { mayPropose } from "../lease/authorize.ts";
 import { isRevisioned, type StateRecord } from "../lease/records.ts";
-import { nodeByRaftId } from "../lease/state.ts";
+import { nodeByRaftId, theGroup } from "../lease/state.ts";
+import type { Message } from "../raft/mod.ts";
 import type { Replica } from "../replica/replica.ts";
 import { Digest } from "../store/digest.ts";
 import type { AppliedRecord } from "../store/load.ts";
@@ -14,12 +15,16 @@ import {
   type ConnectedNotice,
   type FollowItem,
   type FollowRequest,
+  type GroupAnswer,
   KIND,
   type LeaveRequest,
+  type NodeRoutesRequest,
   PART_RECORDS,
+  type ProposeRequest,
   type RaftNotice,
   type SnapshotPart,
 } from "../transport/protocol.ts";
+import { readAgentCommand } from "./border.ts";
 
 /** What serving needs of the node that serves. */
 export interface ServingParts {
@@ -32,8 +37,8 @@ export interface ServingParts {
   noteConnected(from: string, notice: ConnectedNotice): void;
   /** Routes of this node as its reconciler last saw them. */
   ownRoutes(): unknown;
-  /** Routes of a node that is connected here. */
-  routesOf(node: string): Promise<unknown>;
+  /** Routes of a node that is connected here, or to any server. */
+  routesOf(node: string, where: "here" | "anywhere"): Promise<unknown>;
   /** Takes a node out of the group and the cluster, here or where the leader is. */
   letGo(node: string, how: "leave" | "remove"): Promise<void>;
 }
@@ -42,8 +47,11 @@ export interface ServingParts {
 export function servePeer(parts: ServingParts, hello: Hello): Handlers {
   const handlers = new Handlers()
     .request(KIND.routes, () => parts.ownRoutes())
-    .request(KIND.nodeRoutes, (body) => parts.routesOf((body as { node: string }).node))
-    .request(KIND.propose, (body) => propose(parts, hello, body as { command: Command }))
+    .request(KIND.nodeRoutes, (body) => {
+      const { node, here } = body as NodeRoutesRequest;
+      return parts.routesOf(node, here === true ? "here" : "anywhere");
+    })
+    .request(KIND.propose, (body) => propose(parts, hello, body as ProposeRequest))
     .request(KIND.read, async (): Promise<Position> => {
       return (await parts.cluster.read("linearizable")).position;
     })
@@ -71,7 +79,13 @@ function serveServer(parts: ServingParts, hello: Hello, handlers: Handlers): voi
       if (own.length === 0) return;
       const replica = parts.replica();
       if (replica !== undefined) replica.receive(own.filter(({ to }) => to === replica.raftId));
-      else void parts.becomeServer(own[0]!.to).then((started) => started?.receive(own));
+      else if (own.some((message) => calls(parts, message))) {
+        void parts.becomeServer(own[0]!.to).then((started) => started?.receive(own));
+      }
+    })
+    .request(KIND.group, async (): Promise<GroupAnswer> => {
+      const { voters, learners } = theGroup((await parts.cluster.read("linearizable")).state);
+      return { members: [...voters, ...learners] };
     })
     .request(KIND.snapshot, async (body) => {
       const whole = incoming.take(body as SnapshotPart);
@@ -96,13 +110,27 @@ function speaksFor(parts: ServingParts, hello: Hello, raftId: number): boolean {
   return view !== undefined && nodeByRaftId(view.state, raftId)?.key === hello.nodeId;
 }
 
+/**
+ * Whether a message means that this node is a member that does not know it yet. What a former
+ * member still gets is not newer than what it knew when it went.
+ */
+function calls({ cluster }: ServingParts, message: Message): boolean {
+  const view = cluster.view();
+  if (view === undefined || message.kind === "snapshot") return true;
+  const { voters, learners } = theGroup(view.state);
+  return [...voters, ...learners].includes(message.to) ||
+    (message.kind === "append" && message.commit > view.position.revision);
+}
+
 async function propose(
   parts: ServingParts,
   hello: Hello,
-  body: { readonly command: Command; readonly here?: boolean },
+  { command: body, here }: ProposeRequest,
 ): Promise<unknown> {
-  const { command, here } = body;
-  if (!mayPropose(command, { node: hello.nodeId, role: hello.role })) throw notYours();
+  const asker = { node: hello.nodeId, role: hello.role };
+  const allowed = mayPropose(body, asker);
+  if (!allowed) throw notYours();
+  const command: Command = asker.role === "server" ? body : readAgentCommand(body);
   if (here !== true) return await parts.cluster.propose(command);
   const replica = parts.replica();
   if (replica === undefined) throw new DenimError("NOT_LEADER", "This node holds no log");
@@ -113,7 +141,10 @@ async function propose(
 async function follow(cluster: Cluster, { from }: FollowRequest, sink: Sink): Promise<void> {
   for await (const feed of cluster.follow(from, sink.signal)) {
     if (feed.kind !== "snapshot") {
-      if (!sink.send(feed satisfies FollowItem)) return;
+      const leaderNode = cluster.view()?.leaderNode;
+      const named = feed.kind === "progress" && leaderNode !== undefined;
+      const item: FollowItem = named ? { ...feed, leaderNode } : feed;
+      if (!sink.send(item)) return;
       continue;
     }
     const { records, position } = feed;

@@ -1,4 +1,3 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createApi } from "../api/app.ts";
 import { listenOnPort, listenOnSocket } from "../api/listen.ts";
@@ -6,7 +5,6 @@ import type { Service } from "../api/service.ts";
 import type { Backend } from "../backend/backend.ts";
 import { BackendRegistry } from "../backend/registry.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { lockDirectory } from "../host/lock.ts";
@@ -18,6 +16,7 @@ import { checkPort, enterCluster, type Way } from "./entry.ts";
 import { Node } from "./node.ts";
 import { NodeService } from "./service.ts";
 import type { Settings } from "./settings.ts";
+import { leaveAsFound, leaveNothing, openStateDir } from "./state-dir.ts";
 
 export interface StartOptions {
   readonly settings: Settings;
@@ -51,16 +50,17 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   requireNetworkRights();
   const stack = new AsyncDisposableStack();
   try {
-    const found = { dir: existsSync(stateDir), store: existsSync(join(stateDir, "store")) };
-    makeStateDir(stateDir);
+    const libc = await openLibc();
+    const found = openStateDir(stateDir);
+    // Only who has the lock may tidy up: the files may be another daemon's.
+    stack.use(lockDirectory(stateDir, libc));
     const identity = new IdentityFolder(join(stateDir, "identity"));
     let hasRetired = false;
     stack.defer(async () => {
-      if (hasRetired) await identity.wipe();
-      leaveAsFound(stateDir, hasRetired ? { ...found, store: false } : found);
+      if (!hasRetired) return leaveAsFound(found);
+      await identity.wipe();
+      leaveNothing(found);
     });
-    const libc = await openLibc();
-    stack.use(lockDirectory(stateDir, libc));
     const clock = systemClock({ bootMs: () => libc.bootMs() });
     const random = systemRandom();
     const kernel = stack.use(await LinuxKernel.open());
@@ -112,31 +112,4 @@ async function openApi(
   if (settings.apiPort !== undefined) {
     stack.use(await listenOnPort(read, "127.0.0.1", settings.apiPort));
   }
-}
-
-function makeStateDir(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new DenimError("PERMISSION_DENIED", `Cannot make ${path}`, {
-      why: (cause as Error).message,
-      fix: "run as root, or name another directory: --state-dir DIR",
-      cause,
-    });
-  }
-}
-
-/**
- * After a start that gave this host no identity, or a farewell: what this daemon made is gone. A
- * key stays where a join has no clear answer yet, so that it can be repeated at no cost.
- */
-function leaveAsFound(
-  stateDir: string,
-  found: { readonly dir: boolean; readonly store: boolean },
-): void {
-  const identity = join(stateDir, "identity");
-  if (existsSync(join(identity, "node.json")) || existsSync(join(identity, "key.pem"))) return;
-  rmSync(identity, { recursive: true, force: true });
-  if (!found.store) rmSync(join(stateDir, "store"), { recursive: true, force: true });
-  if (!found.dir) rmSync(stateDir, { recursive: true, force: true });
 }

@@ -13,22 +13,31 @@ export class ClusterSwitch implements Cluster {
   readonly #listeners = new Set<() => void>();
   /** Ends what followed the driver before. */
   #era = new AbortController();
+  /** Settles when the next driver is in place. */
+  #next: PromiseWithResolvers<void> | undefined;
+  #closed = false;
+
+  /** The driver is about to go: calls wait for the next one, the view stays. */
+  pause(): void {
+    this.#next ??= Promise.withResolvers();
+  }
 
   /** Puts another driver in place; the old one is the caller's to dispose of. */
   use(driver: Cluster): void {
     this.#unsubscribe?.();
     this.#driver = driver;
-    this.#unsubscribe = driver.onChange(() => this.#listeners.forEach((listener) => listener()));
-    this.#era.abort();
-    this.#era = new AbortController();
-    this.#listeners.forEach((listener) => listener());
+    this.#unsubscribe = driver.onChange(() => this.#tell());
+    this.#newEra();
+    this.#tell();
   }
 
   async propose(command: Command, options?: CallOptions): Promise<Canonical> {
+    await this.#next?.promise;
     return await this.#present().propose(command, options);
   }
 
   async read(level: "stale" | "linearizable", options?: CallOptions): Promise<View> {
+    await this.#next?.promise;
     return await this.#present().read(level, options);
   }
 
@@ -39,32 +48,46 @@ export class ClusterSwitch implements Cluster {
   async *follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed> {
     let last = from;
     while (!signal.aborted) {
-      const era = this.#era;
-      for await (
-        const feed of this.#present().follow(last, AbortSignal.any([signal, era.signal]))
-      ) {
+      await this.#next?.promise;
+      const era = this.#era.signal;
+      for await (const feed of this.#present().follow(last, AbortSignal.any([signal, era]))) {
         last = feed.position;
         yield feed;
       }
-      if (!era.signal.aborted) return;
+      if (!era.aborted || this.#closed) return;
     }
   }
 
   onChange(callback: () => void): () => void {
-    this.#listeners.add(callback);
-    return () => this.#listeners.delete(callback);
+    const listener = () => callback();
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     this.#unsubscribe?.();
-    this.#era.abort();
     const driver = this.#driver;
     this.#driver = undefined;
+    this.#newEra();
     await driver?.[Symbol.asyncDispose]();
+  }
+
+  #newEra(): void {
+    const past = this.#era;
+    this.#era = new AbortController();
+    past.abort();
+    this.#next?.resolve();
+    this.#next = undefined;
+  }
+
+  #tell(): void {
+    this.#listeners.forEach((listener) => listener());
   }
 
   #present(): Cluster {
     if (this.#driver !== undefined) return this.#driver;
+    if (this.#closed) throw new DenimError("CANCELLED", "The daemon is stopping");
     throw new DenimError("NO_LEADER", "This node is not in a cluster yet", {
       fix: "denim init, or denim join",
     });

@@ -1,4 +1,5 @@
 import type { Check, LeaseView, NodeView, StatusView } from "../api/service.ts";
+import type { DenimError } from "../base/errors.ts";
 import { nodesWithLeases, type StateReader, theCluster, theGroup } from "../lease/state.ts";
 import { formatAddress } from "../ip/address.ts";
 import type { Node } from "./node.ts";
@@ -14,13 +15,22 @@ export function leaseViews(state: StateReader): LeaseView[] {
       nodeName: state.get("node", body.node)?.body.name ?? body.node,
       publicIp: body.publicIp,
       backendType: body.backendType,
-      backendData: JSON.parse(body.backendData) as unknown,
+      backendData: readable(body.backendData),
       revision: modRevision,
       ...(deadline === undefined
         ? {}
         : { expiresInMs: Math.max(0, deadline.body.deadlineMs - state.clockMs) }),
     };
   });
+}
+
+/** Text that is no JSON is shown as what it is. */
+function readable(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 export function nodeViews(
@@ -58,20 +68,25 @@ function roleOf(
 export function checksOf(node: Node): Check[] {
   const standing = node.standing();
   const pass = node.data.lastPass;
-  const leaseWhy = standing.kind === "none"
-    ? standing.error?.message ?? "none was granted yet"
-    : standing.kind === "fenced"
-    ? standing.error?.message ?? "the cluster has not confirmed it since this daemon started"
-    : undefined;
+  const leaseWhy = standing.kind === "held" ? undefined : said(standing.error) ??
+    (standing.kind === "none"
+      ? "none was granted yet"
+      : "the cluster has not confirmed it since this daemon started");
   const accepted = standing.kind === "held" ||
     (standing.kind === "fenced" && node.settings.acceptExpiredLease);
   const failed = pass?.outcomes.find(({ error }) => error !== undefined)?.error;
   return [
     check("lease", accepted, leaseWhy),
-    check("routes", pass !== undefined, node.prepareError?.message ?? node.data.failure?.message),
+    check("routes", pass !== undefined, said(node.prepareError ?? node.data.failure)),
     check("subnet-file", node.data.subnetFileWritten, failed),
     check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
   ];
+}
+
+/** What and why, on one line. */
+function said(error: DenimError | undefined): string | undefined {
+  if (error === undefined) return undefined;
+  return error.why === undefined ? error.message : `${error.message}: ${error.why}`;
 }
 
 function check(name: string, ok: boolean, why: string | undefined): Check {
@@ -111,14 +126,14 @@ function leaseStatus(node: Node): StatusView["lease"] {
       state: "none",
       subnets: [],
       trustedForMs: 0,
-      why: standing.error?.message ?? null,
+      why: said(standing.error) ?? null,
     };
   }
   return {
     state: standing.kind,
     subnets: standing.holding.subnets,
     trustedForMs: standing.kind === "held" ? Math.round(standing.trustedForMs) : 0,
-    why: standing.kind === "fenced" ? standing.error?.message ?? null : null,
+    why: standing.kind === "fenced" ? said(standing.error) ?? null : null,
   };
 }
 

@@ -40,9 +40,7 @@ export function createApi(options: ApiOptions): Hono {
   app.route("/v1/nodes", nodeRoutes(service));
   app.route("/v1/events", eventRoutes(options));
   if (rights === "all") app.route("/v1/tokens", tokenRoutes(service));
-  app.notFound((context) =>
-    problem(context, new DenimError("NOT_FOUND", `There is nothing at ${context.req.path}`))
-  );
+  app.notFound((context) => problem(context, notHere(app, context)));
   app.onError((error, context) => {
     const known = asDenimError(error);
     if (known.code === "INTERNAL") {
@@ -73,6 +71,19 @@ function guard(context: Context): void {
     });
   }
 }
+
+/** A path that is there for other methods is a mistake of another kind. */
+function notHere(app: Hono, { req: { method, path } }: Context): DenimError {
+  const others = METHODS.filter((other) =>
+    app.router.match(other, path)[0].some(([[, route]]) => route.method === other)
+  );
+  if (others.length === 0) return new DenimError("NOT_FOUND", `There is nothing at ${path}`);
+  return new DenimError("METHOD_NOT_ALLOWED", `${path} does not take ${method}`, {
+    why: `it takes ${others.join(", ")}`,
+  });
+}
+
+const METHODS = ["GET", "POST", "PUT", "DELETE"];
 
 /** RFC 9457. `type` is a name and is never fetched. */
 function problem(context: Context, error: DenimError): Response {

@@ -78,7 +78,10 @@ export class ApiClient {
         response.setEncoding("utf8");
         response.on("data", onText);
         response.once("end", () => resolve(response.statusCode ?? 500));
-        response.once("error", (error) => signal?.aborted ? resolve(200) : reject(error));
+        response.once("error", (error) => {
+          if (signal?.aborted) resolve(200);
+          else reject(hungUp(error));
+        });
       });
       sent.once("error", (error: NodeJS.ErrnoException) => {
         if (signal?.aborted) resolve(200);
@@ -87,6 +90,14 @@ export class ApiClient {
       sent.end(body);
     });
   }
+}
+
+function hungUp(cause: Error): DenimError {
+  return new DenimError("CONNECTION_LOST", "The denim daemon hung up in the middle of its answer", {
+    why: cause.message,
+    fix: "see whether it still runs: denim status",
+    cause,
+  });
 }
 
 function unreachable(socketPath: string, cause: NodeJS.ErrnoException): DenimError {

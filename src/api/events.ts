@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { type Clock, every } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
 import type { Event, Feed, Position } from "../lease/cluster.ts";
 import { onlyKnown } from "./query.ts";
 import type { Service } from "./service.ts";
@@ -13,9 +14,14 @@ const PING_MS = 15_000;
  * reader resumes with `Last-Event-ID`; when that place is gone it gets a `reset` with everything.
  */
 export function eventRoutes(
-  options: { readonly service: Service; readonly clock: Clock; readonly rights: "all" | "read" },
+  options: {
+    readonly service: Service;
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly rights: "all" | "read";
+  },
 ): Hono {
-  const { service, clock, rights } = options;
+  const { service, clock, logger, rights } = options;
   const app = new Hono();
   app.get("/", (context) => {
     onlyKnown(context, ["since"]);
@@ -33,7 +39,7 @@ export function eventRoutes(
       } finally {
         cancel();
       }
-    });
+    }, (error) => Promise.resolve(logger.warn("a stream of events ended", { why: error.message })));
   });
   return app;
 }

@@ -1,10 +1,11 @@
 import { createAdaptorServer } from "@hono/node-server";
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
+import process from "node:process";
 import type { Hono } from "hono";
-import { DenimError } from "../base/errors.ts";
+import { DenimError, isDenimError } from "../base/errors.ts";
 
 /** One open address of the API. */
 export interface ApiListener extends AsyncDisposable {
@@ -25,8 +26,9 @@ export async function listenOnSocket(app: Hono, path: string): Promise<ApiListen
   }
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    rmSync(path, { force: true });
+    removeSocket(path);
   } catch (cause) {
+    if (isDenimError(cause)) throw cause;
     throw new DenimError("PERMISSION_DENIED", `Cannot make ${path}`, {
       why: (cause as Error).message,
       fix: "run as root, or choose another place: --socket PATH",
@@ -37,8 +39,21 @@ export async function listenOnSocket(app: Hono, path: string): Promise<ApiListen
   await listening(server, path, () => server.listen(path));
   chmodSync(path, 0o660);
   const group = groupId("denim");
-  if (group !== undefined) chownSync(path, 0, group);
+  if (group !== undefined && process.getuid?.() === 0) chownSync(path, 0, group);
   return listenerOf(server, () => rmSync(path, { force: true }));
+}
+
+/** What a killed daemon left. Anything but a socket is somebody else's. @throws `CONFIG_INVALID` */
+function removeSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new DenimError("CONFIG_INVALID", `Cannot listen at ${path}`, {
+      why: "there is something else of that name, and it is no socket",
+      fix: "choose another place: --socket PATH",
+    });
+  }
+  rmSync(path);
 }
 
 /** @throws `PORT_IN_USE` `PERMISSION_DENIED` */

@@ -3,7 +3,7 @@ import { DenimError } from "../base/errors.ts";
 import { consistencyOf, onlyKnown } from "./query.ts";
 import type { Service } from "./service.ts";
 
-/** The hosts of the cluster, by id or name. */
+/** The hosts of the cluster, by id or name; `self` is the one that answers. */
 export function nodeRoutes(service: Service): Hono {
   const app = new Hono();
   app.get("/", async (context) => {

@@ -63,14 +63,12 @@ export function addDaemonOptions(command: Command): Command {
       option("--profile <profile>", "how fast servers notice a loss", "DENIM_PROFILE")
         .choices(["lan", "wan"]).default("lan"),
     )
-    .addOption(
-      option(
-        "--accept-expired-lease",
-        "be ready on the disk's word alone, before the cluster confirms the lease",
-        "DENIM_ACCEPT_EXPIRED_LEASE",
-      ),
+    .option(
+      "--accept-expired-lease",
+      "be ready on the disk's word alone, before the cluster confirms the lease " +
+        "(env: DENIM_ACCEPT_EXPIRED_LEASE)",
     )
-    .addOption(option("--ip-masq", "not available yet", "DENIM_IP_MASQ").hideHelp())
+    .addOption(new Option("--ip-masq", "not available yet").hideHelp())
     .addOption(
       option("--log-level <level>", "how much to say", "DENIM_LOG_LEVEL")
         .choices(["debug", "info", "warn", "error"]).default("info"),
@@ -79,6 +77,29 @@ export function addDaemonOptions(command: Command): Command {
       option("--log-format <format>", "for people or for programs", "DENIM_LOG_FORMAT")
         .choices(["text", "json"]).default("text"),
     );
+}
+
+/**
+ * Switches whose variables say yes or no: commander would take `false` for yes.
+ *
+ * @throws `USAGE`
+ */
+export function withEnvironment(
+  flags: DaemonFlags,
+  env: Readonly<Record<string, string | undefined>>,
+): DaemonFlags {
+  return {
+    ...flags,
+    acceptExpiredLease: flags.acceptExpiredLease ?? isOn("DENIM_ACCEPT_EXPIRED_LEASE", env),
+    ipMasq: flags.ipMasq ?? isOn("DENIM_IP_MASQ", env),
+  };
+}
+
+function isOn(name: string, env: Readonly<Record<string, string | undefined>>): boolean {
+  const text = (env[name] ?? "").toLowerCase();
+  if (["1", "true", "yes", "on"].includes(text)) return true;
+  if (["", "0", "false", "no", "off"].includes(text)) return false;
+  throw new DenimError("USAGE", `${name}=${text} is neither yes nor no`, { fix: `${name}=true` });
 }
 
 /** @throws `CONFIG_INVALID`, `USAGE` */

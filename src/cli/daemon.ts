@@ -2,7 +2,7 @@ import process from "node:process";
 import type { Way } from "../agent/entry.ts";
 import type { Daemon } from "../agent/start.ts";
 import type { CommandContext } from "./command.ts";
-import { type DaemonFlags, nameOf, settingsOf } from "./daemon-options.ts";
+import { type DaemonFlags, nameOf, settingsOf, withEnvironment } from "./daemon-options.ts";
 
 export interface DaemonRun {
   readonly flags: DaemonFlags;
@@ -29,19 +29,20 @@ export async function runDaemon(context: CommandContext, run: DaemonRun): Promis
   process.once("SIGTERM", onSignal).once("SIGINT", onSignal);
   try {
     await using daemon = await startDaemon({
-      settings: settingsOf(flags, version, run.seeds),
+      settings: settingsOf(withEnvironment(flags, io.env), version, run.seeds),
       name: nameOf(flags),
       way: run.way,
       ...{ backends, logger },
       signal: stop.signal,
       onStep: (step, detail) => io.err(`  ✓ ${step.padEnd(9)} ${detail}\n`),
     });
-    await run.onUp?.(daemon);
     const signalled = new Promise<void>((resolve) => {
       if (stop.signal.aborted) resolve();
       stop.signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    await Promise.race([signalled, daemon.retired]);
+    const end = Promise.race([signalled, daemon.retired]);
+    // What is said to the newcomer may have to wait; a signal does not wait for it.
+    await Promise.race([end, run.onUp?.(daemon).then(() => end) ?? end]);
     logger.info("stopping; routes and lease stay as they are");
   } finally {
     process.off("SIGTERM", onSignal).off("SIGINT", onSignal);

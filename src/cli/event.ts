@@ -1,6 +1,7 @@
 import process from "node:process";
 import { addClientOptions, type ClientFlags, clientOf } from "./client.ts";
 import type { Register } from "./command.ts";
+import { plain } from "./output.ts";
 
 /** `denim event`: what happens in the cluster, as it happens. */
 export const registerEvent: Register = (program, context) => {
@@ -17,7 +18,7 @@ export const registerEvent: Register = (program, context) => {
       context.io.out(
         flags.json
           ? `${JSON.stringify({ event: name, id, ...json })}\n`
-          : `${(json.revision ?? "").padStart(8)}  ${name.padEnd(18)} ${json.key ?? ""}  ${data}\n`,
+          : `${(json.revision ?? "").padStart(8)}  ${name.padEnd(18)} ${plain(data)}\n`,
       );
     }, stop.signal);
   });

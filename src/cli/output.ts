@@ -83,7 +83,7 @@ const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
 /** Names come from other hosts: a control character must not reach the terminal. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return text.replace(/\p{Control}/gu, "�");
 }
 

@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import type { Channel } from "../transport/channel.ts";
 import { backoffMs } from "../transport/link.ts";
 import { type FollowItem, KIND } from "../transport/protocol.ts";
+import { Search } from "./search.ts";
 
 export interface RemoteOptions {
   readonly store: Store;
@@ -29,6 +30,10 @@ export interface RemoteOptions {
 const CALL_TIMEOUT_MS = 10_000;
 const FLUSH_MS = 1_000;
 const RETRY_MS = 50;
+/** A confirmation after this long is news: what waited for one can go on. */
+const CONFIRMED_GAP_MS = 3_000;
+
+type Progress = Extract<FollowItem, { kind: "progress" }>;
 
 /**
  * An agent's driver of the cluster port: a connection to any server, and a copy of the state that
@@ -38,6 +43,7 @@ export class Remote implements Cluster {
   readonly #options: RemoteOptions;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<() => void>();
+  readonly #search: Search;
   readonly #running: Promise<void>;
   readonly #cancelFlush: Cancel;
   #writing: Promise<void> = Promise.resolve();
@@ -47,10 +53,15 @@ export class Remote implements Cluster {
   #distrusted = false;
   /** When a leader last stood behind the copy, by way of the server. */
   #confirmedMs: number | undefined;
+  #leaderNode: string | undefined;
   #lastError: DenimError | undefined;
+  /** Where the next connection goes, found while the last one still stood. */
+  #better: string | undefined;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
+    const { clock, random, servers, connect } = options;
+    this.#search = new Search({ clock, random, servers, connect, signal: this.#stop.signal });
     this.#cancelFlush = every(options.clock, FLUSH_MS, () => this.#flush());
     this.#running = this.#run();
   }
@@ -67,7 +78,8 @@ export class Remote implements Cluster {
 
   async propose(command: Command, options: CallOptions = {}): Promise<Canonical> {
     const { channel, leftMs } = await this.#connected(options);
-    return await this.#ask(channel, KIND.propose, { command }, leftMs) as Canonical;
+    const asked = { timeoutMs: leftMs, ...signalOf(options) };
+    return await ask(channel, KIND.propose, { command }, asked) as Canonical;
   }
 
   async read(level: "stale" | "linearizable", options: CallOptions = {}): Promise<View> {
@@ -76,7 +88,8 @@ export class Remote implements Cluster {
     const startedMs = clock.monotonicMs();
     const endMs = startedMs + (options.timeoutMs ?? CALL_TIMEOUT_MS);
     const { channel, leftMs } = await this.#connected(options);
-    const wanted = await this.#ask(channel, KIND.read, {}, leftMs) as Position;
+    const asked = { timeoutMs: leftMs, ...signalOf(options) };
+    const wanted = await channel.request(KIND.read, {}, asked) as Position;
     while (!this.#reached(wanted)) {
       if (clock.monotonicMs() >= endMs || options.signal?.aborted || channel.isClosed) {
         throw new DenimError("TIMEOUT", "This node's copy did not catch up in time");
@@ -94,7 +107,7 @@ export class Remote implements Cluster {
       state: copy.state,
       position: copy.feed.position,
       leaderAgeMs: confirmedMs === undefined ? undefined : clock.monotonicMs() - confirmedMs,
-      leaderNode: undefined,
+      leaderNode: this.#leaderNode,
     };
   }
 
@@ -103,8 +116,9 @@ export class Remote implements Cluster {
   }
 
   onChange(callback: () => void): () => void {
-    this.#listeners.add(callback);
-    return () => this.#listeners.delete(callback);
+    const listener = () => callback();
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,43 +131,60 @@ export class Remote implements Cluster {
   }
 
   async #run(): Promise<void> {
-    const { clock, random, logger } = this.#options;
+    const { clock, random } = this.#options;
     const { signal } = this.#stop;
     for (let attempts = 1; !signal.aborted; attempts++) {
-      for (const address of this.#options.servers()) {
-        if (signal.aborted) return;
-        const followed = await this.#tryServer(address);
-        if (followed) attempts = 0;
-        if (signal.aborted) return;
-        const { message, why } = this.#lastError!;
-        const fields = { address, message, why };
-        if (followed) logger.warn("lost the server", fields);
-        else logger.debug("cannot follow the server", fields);
-      }
+      if (await this.#tryServers()) attempts = 0;
       await sleep(clock, backoffMs(attempts, random), signal);
     }
   }
 
-  /** Follows the server for as long as it can; false when it never came to that. */
+  /** One round. It ends after a server that was followed: by then others may be the ones to try. */
+  async #tryServers(): Promise<boolean> {
+    const { logger } = this.#options;
+    const better = this.#better;
+    this.#better = undefined;
+    const servers = this.#options.servers();
+    for (const address of better === undefined ? servers : [better, ...servers]) {
+      const followed = await this.#tryServer(address);
+      if (this.#stop.signal.aborted) return followed;
+      const { message, why } = this.#lastError!;
+      const fields = { address, message, why };
+      if (followed) {
+        logger.warn("lost the server", fields);
+        return true;
+      }
+      logger.debug("cannot follow the server", fields);
+    }
+    return false;
+  }
+
+  /** Follows the server for as long as it can; false when it never said anything. */
   async #tryServer(address: string): Promise<boolean> {
     let followed = false;
     try {
       const channel = await this.#options.connect(address, this.#stop.signal);
-      followed = true;
       this.#channel = channel;
-      this.#options.logger.info("following a server", { address });
-      await this.#followServer(channel);
+      await this.#followServer(channel, (item) => {
+        if (!followed) this.#options.logger.info("following a server", { address });
+        followed = true;
+        if (item.kind === "progress") this.#lookElsewhere(address, item.leaderAgeMs);
+      });
       this.#lastError = new DenimError("CONNECTION_LOST", "The server ended the stream");
     } catch (error) {
       this.#lastError = asDenimError(error);
     }
     this.#channel?.close();
     this.#channel = undefined;
+    if (this.#leaderNode !== undefined) {
+      this.#leaderNode = undefined;
+      this.#tell();
+    }
     return followed;
   }
 
   /** Until the stream ends, for whatever reason; the next one resumes where the copy stands. */
-  async #followServer(channel: Channel): Promise<void> {
+  async #followServer(channel: Channel, heard: (item: FollowItem) => void): Promise<void> {
     const { copy } = this.#options;
     const from = copy.feed.position;
     const resumes = from.revision > 0 && !this.#distrusted;
@@ -164,17 +195,40 @@ export class Remote implements Cluster {
     this.read("linearizable").catch(() => {});
     const parts: StateRecord[] = [];
     for await (const item of stream) {
-      if (item.kind === "part") parts.push(...item.records);
-      else if (item.kind === "snapshot") {
-        await this.#replace(item.position, [...parts.splice(0), ...item.records]);
-      } else this.#take(item);
-      this.#listeners.forEach((listener) => listener());
+      heard(item);
+      switch (item.kind) {
+        case "part":
+          parts.push(...item.records);
+          break;
+        case "snapshot":
+          await this.#replace(item.position, [...parts.splice(0), ...item.records]);
+          this.#tell();
+          break;
+        case "events":
+          copy.take(item.position.revision, item.events);
+          this.#tell();
+          break;
+        case "progress":
+          this.#judge(item);
+          break;
+        default:
+          item satisfies never;
+      }
     }
   }
 
-  #take(item: Extract<Feed, { kind: "events" | "progress" }>): void {
-    if (item.kind === "events") this.#options.copy.take(item.position.revision, item.events);
-    else this.#judge(item);
+  /** Goes where a leader is known, if there is such a place. */
+  #lookElsewhere(current: string, leaderAgeMs: number | undefined): void {
+    const followed = this.#channel;
+    void this.#search.consider(current, leaderAgeMs).then((address) => {
+      if (address === undefined || this.#channel !== followed) return;
+      this.#better = address;
+      followed?.close("another server has a leader");
+    });
+  }
+
+  #tell(): void {
+    this.#listeners.forEach((listener) => listener());
   }
 
   async #replace(position: Position, records: readonly StateRecord[]): Promise<void> {
@@ -191,8 +245,11 @@ export class Remote implements Cluster {
   }
 
   /** @throws when the copy is not what the server has: it is then fetched anew */
-  #judge({ position, digest, leaderAgeMs }: Extract<Feed, { kind: "progress" }>): void {
+  #judge({ position, digest, leaderAgeMs, leaderNode }: Progress): void {
     const { copy, clock, logger } = this.#options;
+    const isNews = leaderNode !== this.#leaderNode;
+    this.#leaderNode = leaderNode;
+    if (isNews) this.#tell();
     const here = copy.feed.position;
     if (!equalEpoch(position.epoch, here.epoch) || position.revision !== here.revision) return;
     if (digest !== copy.digest) {
@@ -206,7 +263,9 @@ export class Remote implements Cluster {
   }
 
   #confirm(atMs: number): void {
-    this.#confirmedMs = Math.max(this.#confirmedMs ?? atMs, atMs);
+    const before = this.#confirmedMs ?? -Infinity;
+    this.#confirmedMs = Math.max(before, atMs);
+    if (atMs - before > CONFIRMED_GAP_MS) this.#tell();
   }
 
   #reached(wanted: Position): boolean {
@@ -239,8 +298,13 @@ export class Remote implements Cluster {
     const endMs = clock.monotonicMs() + (options.timeoutMs ?? CALL_TIMEOUT_MS);
     for (;;) {
       const leftMs = endMs - clock.monotonicMs();
-      if (this.#channel?.isClosed === false) return { channel: this.#channel, leftMs };
-      if (leftMs <= 0 || options.signal?.aborted || this.#stop.signal.aborted) {
+      if (this.#stop.signal.aborted || options.signal?.aborted) {
+        throw new DenimError("CANCELLED", "The call was given up before anything was sent");
+      }
+      if (this.#channel?.isClosed === false && leftMs > 0) {
+        return { channel: this.#channel, leftMs };
+      }
+      if (leftMs <= 0) {
         throw new DenimError("NO_LEADER", "No server of the cluster can be reached", {
           why: this.#lastError?.message ?? "none has answered yet",
           fix: "start a server; routes stay as they are until then",
@@ -249,17 +313,27 @@ export class Remote implements Cluster {
       await sleep(clock, RETRY_MS, options.signal);
     }
   }
+}
 
-  async #ask(channel: Channel, kind: string, body: unknown, timeoutMs: number): Promise<unknown> {
-    try {
-      return await channel.request(kind, body, { timeoutMs: Math.max(timeoutMs, 1) });
-    } catch (error) {
-      if (!isDenimError(error, "CONNECTION_LOST", "TIMEOUT")) throw error;
-      throw new DenimError("OUTCOME_UNKNOWN", "The change may or may not have been made", {
-        why: error.message,
-        fix: "look before you repeat it: denim status",
-        cause: error,
-      });
-    }
+function signalOf({ signal }: CallOptions): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
+
+/** @throws the refusal; `OUTCOME_UNKNOWN` where the other side may have acted */
+async function ask(
+  channel: Channel,
+  kind: string,
+  body: unknown,
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<unknown> {
+  try {
+    return await channel.request(kind, body, options);
+  } catch (error) {
+    if (!isDenimError(error, "CONNECTION_LOST", "TIMEOUT", "CANCELLED")) throw error;
+    throw new DenimError("OUTCOME_UNKNOWN", "The change may or may not have been made", {
+      why: error.message,
+      fix: "look before you repeat it: denim status",
+      cause: error,
+    });
   }
 }

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { Level } from "level";
 import { DenimError } from "../base/errors.ts";
 import { damaged, decodeValue, encodeValue } from "./codec.ts";
+import { findLostRecords } from "./leveldb-log.ts";
 
 type Operation =
   | { readonly type: "put"; readonly key: string; readonly value: string }
@@ -33,10 +34,16 @@ export class Database implements AsyncDisposable {
     this.path = path;
   }
 
-  /** Creates what is missing. @throws `STORE_LOCKED` `PERMISSION_DENIED` `STORE_FAILED` */
+  /**
+   * Creates what is missing.
+   *
+   * @throws `STORE_LOCKED` `STORE_DAMAGED` `PERMISSION_DENIED` `STORE_FAILED`
+   */
   static async open(path: string): Promise<Database> {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
+      const lost = findLostRecords(path);
+      if (lost !== undefined) throw damaged(lost);
       const level = new Level<string, string>(path);
       await level.open();
       return new Database(level, path);
@@ -88,6 +95,7 @@ async function reading<T>(work: Promise<T>): Promise<T> {
 }
 
 function openError(path: string, error: unknown): DenimError {
+  if (error instanceof DenimError) return error;
   const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } };
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
     return new DenimError("PERMISSION_DENIED", `Cannot use ${path}`, {

@@ -120,7 +120,7 @@ function mismatch(address: string, why: string, cause?: unknown): DenimError {
     `${address} is not the cluster this token was made for`,
     {
       why,
-      fix: "check the address, or make a new token there: denim token create",
+      fix: "check the address and this host's clock, or make a new token there: denim token create",
       cause,
     },
   );

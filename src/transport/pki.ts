@@ -90,21 +90,27 @@ export function csrKeyId(csrPem: string): string {
 }
 
 /**
- * Signs a node certificate for 90 days. Throws `REQUEST_INVALID` when the request is not one, is
- * not signed by its own key, or holds another kind of key than P-256.
+ * Who sent the request holds its key. Throws `REQUEST_INVALID` when the request is not one, is not
+ * signed by its own key, or holds another kind of key than P-256.
  */
-export async function issueCertificate(
-  ca: KeyPair,
-  csrPem: string,
-  wanted: NodeCertificateRequest,
-  clock: Clock,
-): Promise<string> {
+export async function proveCsr(csrPem: string): Promise<x509.Pkcs10CertificateRequest> {
   const csr = parseCsr(csrPem);
   const algorithm = csr.publicKey.algorithm as { name: string; namedCurve?: string };
   if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== ALGORITHM.namedCurve) {
     throw invalidCsr(`its key is ${algorithm.namedCurve ?? algorithm.name}, not P-256`);
   }
   if (!await csr.verify()) throw invalidCsr("its signature is not by its own key");
+  return csr;
+}
+
+/** Signs a node certificate for 90 days. Throws what {@link proveCsr} throws. */
+export async function issueCertificate(
+  ca: KeyPair,
+  csrPem: string,
+  wanted: NodeCertificateRequest,
+  clock: Clock,
+): Promise<string> {
+  const csr = await proveCsr(csrPem);
   const issuer = new x509.X509Certificate(ca.certPem);
   const signing = await importKeys(ca.keyPem);
   const nowMs = clock.wallMs();

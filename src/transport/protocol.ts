@@ -16,6 +16,8 @@ export const KIND = {
   propose: "propose",
   /** Request to a server: answered with the {@link Position} that a linearizable read needs. */
   read: "read",
+  /** Request between servers: {@link GroupAnswer}, as of a linearizable read. */
+  group: "group",
   /** Stream from a server: {@link FollowRequest}, items are {@link FollowItem}. */
   follow: "follow",
   /** Request to a new standby: {@link CaDelivery}. Its answer says that it has the key on disk. */
@@ -24,7 +26,7 @@ export const KIND = {
   connected: "connected",
   /** Request to any node: the routes that it programs. */
   routes: "routes",
-  /** Request to a server: the routes of another node, which it may be connected to. */
+  /** Request to a server: {@link NodeRoutesRequest}. */
   nodeRoutes: "node.routes",
   /** Request to a server, which passes it on to the leader: {@link LeaveRequest}. */
   leave: "leave",
@@ -48,14 +50,31 @@ export interface SnapshotPart {
 
 export interface ProposeRequest {
   readonly command: Command;
+  /** Only if the server that is asked leads: it is another one that passes this on. */
+  readonly here?: boolean;
+}
+
+/** Raft ids of the group, those without a vote included. */
+export interface GroupAnswer {
+  readonly members: readonly number[];
+}
+
+/** The routes of another node. */
+export interface NodeRoutesRequest {
+  readonly node: string;
+  /** Only if that node is connected to the server that is asked. */
+  readonly here?: boolean;
 }
 
 export interface FollowRequest {
   readonly from?: Position;
 }
 
-/** A {@link Feed}, but a snapshot comes in parts: all but the last have no position yet. */
-export type FollowItem = Feed | {
+/**
+ * A {@link Feed}, but a snapshot comes in parts: all but the last have no position yet. Progress
+ * also says who leads.
+ */
+export type FollowItem = Feed & { readonly leaderNode?: string } | {
   readonly kind: "part";
   readonly records: readonly StateRecord[];
 };

@@ -22,7 +22,7 @@ t.test("what the state owes the disk is written soon, even if nothing else is", 
   const group = await ReplicaCluster.start(t, { servers: 1 });
   const server = group.server(1);
   await server.replica.propose(join(100));
-  await until("it is written", () => !server.copy.dirty);
+  await until("it is written", () => !server.copy.dirty && server.written === server.writes);
   group.crash(server);
   await group.boot(server);
   t.equal(server.store.loaded.applied?.records, server.copy.applied().records);
@@ -66,6 +66,24 @@ t.test("a follower whose disk fails acknowledges nothing", async (t) => {
   await group.restart(follower);
   await group.converged();
   t.ok(follower.hasNode(101), "after a restart it goes on");
+});
+
+t.test("a replica that fails while it writes does not acknowledge the write", async (t) => {
+  const group = await ReplicaCluster.start(t, { servers: 3 });
+  const [leader, follower] = [await group.leader(), await group.follower()];
+  await group.converged();
+  const [{ writes }, { term, lastIndex }] = [follower, leader.replica.status()];
+  follower.writeDelayMs = 150;
+  await leader.replica.propose(join(100));
+  await until("the write is under way", () => follower.writes > writes);
+  const commit = lastIndex + 1_000;
+  const from = { from: leader.raftId, to: follower.raftId, term };
+  follower.replica.receive([{ kind: "heartbeat", ...from, commit, readPosition: 0 }]);
+  t.equal(follower.failure?.code, "STORE_DAMAGED");
+  await follower.replica[Symbol.asyncDispose]();
+  await new Promise<void>((resolve) => setTimeout(resolve, 50));
+  const { match } = leader.replica.status().progress.find(({ id }) => id === follower.raftId)!;
+  t.equal(match, lastIndex);
 });
 
 t.test("a leader whose disk hangs is replaced", async (t) => {

@@ -1,5 +1,9 @@
 import t from "tap";
+import { seededRandom } from "../../src/base/random.ts";
 import type { Command } from "../../src/lease/command.ts";
+import type { Raft } from "../../src/raft/mod.ts";
+import { Reads } from "../../src/replica/reads.ts";
+import { FakeClock } from "../support/clock.ts";
 import { until } from "../support/fast-clock.ts";
 import { joiner } from "../support/ledger.ts";
 import { ReplicaCluster } from "../support/replica-cluster.ts";
@@ -49,4 +53,37 @@ t.test("right after a start nobody stands behind the view", async (t) => {
   group.heal();
   await until("a leader is heard", () => follower.replica.view().leaderAgeMs !== undefined);
   t.ok(follower.replica.view().leaderNode);
+});
+
+/** The part of the core that takes a question; it has no leader while `kind` says so. */
+function asking(kind: "accepted" | "no-leader") {
+  const contexts: string[] = [];
+  const readIndex = (context: string) => {
+    contexts.push(context);
+    return { kind };
+  };
+  return { contexts, core: { readIndex } as unknown as Raft };
+}
+
+t.test("a confirmed read waits for the state to get there, and is as old as its question", async (t) => {
+  const clock = new FakeClock(1_000);
+  const { contexts, core } = asking("accepted");
+  const reads = new Reads(core, { clock, random: seededRandom(1) });
+  let done = 0;
+  t.ok(reads.ask(() => done++));
+  t.ok(reads.ask(() => done++));
+  t.not(contexts[0], contexts[1], "each attempt has a name of its own");
+  await clock.advance(500);
+  reads.settle([{ context: contexts[0]!, index: 7 }, { context: "another's", index: 1 }], 6);
+  t.same([done, reads.confirmedMs], [0, undefined]);
+  reads.settle([], 7);
+  t.same([done, reads.confirmedMs], [1, 1_000]);
+  reads.settle([{ context: contexts[0]!, index: 7 }], 9);
+  t.equal(done, 1, "an answer that comes twice");
+});
+
+t.test("where nobody leads, nothing is asked", async (t) => {
+  const { core } = asking("no-leader");
+  const reads = new Reads(core, { clock: new FakeClock(), random: seededRandom(1) });
+  t.equal(reads.ask(), false);
 });

@@ -94,6 +94,44 @@ t.test("a learner is sent a snapshot, follows, and becomes a voter", async (t) =
   t.same(learner.replica.status().configuration.voters, [1, 2]);
 });
 
+t.test("an agent becomes a server, and knows what it knew until it is told more", async (t) => {
+  const group = await ReplicaCluster.start(t, { servers: 1 });
+  const first = group.server(1);
+  for (let n = 100; n < 110; n++) await first.replica.propose(join(n));
+  group.loss = 1;
+  const server = await group.addLearner(2, { agentOf: first });
+  t.ok(server.replica.view().state.get("node", "id109"));
+  await group.restart(server);
+  t.ok(server.replica.view().state.get("node", "id109"));
+  t.same(server.replica.status().configuration.voters, [], "but it is nobody's voter");
+  group.loss = 0;
+  await group.caughtUp(server, first);
+  await group.converged();
+  await first.replica.changeGroup({ kind: "add-voter", id: 2 });
+  await group.restart(server);
+  await group.leader();
+  await group.converged();
+  t.equal(server.failure, undefined);
+});
+
+t.test("a snapshot that is not what it says is refused", async (t) => {
+  const group = await ReplicaCluster.start(t, { servers: 3 });
+  const [leader, follower] = [await group.leader(), await group.follower()];
+  const { index, term } = { index: leader.copy.index + 100, term: leader.copy.term };
+  const applied = { ...leader.copy.applied(), index };
+  const records = leader.copy.records().slice(1);
+  const { configuration } = leader.replica.status();
+  const offer = {
+    ...{ kind: "snapshot", from: leader.raftId, to: follower.raftId, term } as const,
+    snapshot: { index, term, configuration },
+  };
+  const receive = () => follower.replica.receiveSnapshot(offer, { applied, chain: 1, records });
+  t.throws(receive, { code: "STORE_DAMAGED" });
+  await leader.replica.propose(join(100));
+  await group.converged();
+  t.equal(follower.failure, undefined, "and the server goes on as before");
+});
+
 t.test("a leader that is removed steps down, and the others go on", async (t) => {
   const group = await ReplicaCluster.start(t, { servers: 3 });
   const old = await group.leader();
@@ -127,6 +165,7 @@ t.test("who is behind the log's beginning is sent a snapshot", async (t) => {
   for (let n = 100; n < 220; n++) await leader.replica.propose(join(n));
   t.ok(leader.store.trim.index > victim.copy.index, "the log begins later");
   t.ok(leader.store.trim.index < leader.copy.index - 10, "but not at its end");
+  t.equal(leader.replica.status().firstIndex, leader.store.trim.index + 1, "in memory too");
   await group.boot(victim);
   await group.converged();
   t.ok(victim.log.lines.some((line) => line.includes("installed a snapshot")));

@@ -28,8 +28,9 @@ export class Server {
   copy!: Copy;
   replica!: Replica;
   up = false;
-  /** Batches that were written since the start. */
+  /** Batches since the start: begun, and on disk. */
   writes = 0;
+  written = 0;
   /** How long each batch takes on top. */
   writeDelayMs = 0;
   /** The next batch fails with this. */
@@ -133,8 +134,11 @@ export class ReplicaCluster implements AsyncDisposable {
     return this.up.find((server) => server !== leader)!;
   }
 
-  /** Joins as a server with a store of its own, and is given the log without a vote. */
-  async addLearner(raftId: number): Promise<Server> {
+  /**
+   * Joins as a server with a store of its own, and is given the log without a vote. The store may
+   * be that of an agent, with a state that a feed has brought.
+   */
+  async addLearner(raftId: number, options: { agentOf?: Server } = {}): Promise<Server> {
     const server = this.#server(raftId);
     const host = joiner(raftId - 1, { role: "server" });
     const leader = await this.leader();
@@ -142,7 +146,15 @@ export class ReplicaCluster implements AsyncDisposable {
     const store = await Store.open(server.folder);
     const { clusterId } = initCommand();
     const format = { schema: 1, clusterId, epoch: EPOCH, storeId: host.storeId, raftId } as const;
-    await store.write({ format });
+    const feeder = options.agentOf?.copy;
+    if (feeder === undefined) await store.write({ format });
+    else {
+      const records = [...feeder.state.records("revisioned")];
+      const { revision } = feeder.state;
+      const clock = { clockMs: 0, clockRecords: 0, clockDigest: "0".repeat(16) };
+      const applied = { ...feeder.applied(), ...clock, index: revision, revision, term: 0 };
+      await store.install({ format, applied, records });
+    }
     await store[Symbol.asyncDispose]();
     await this.boot(server);
     await leader.replica.changeGroup({ kind: "add-learner", id: raftId });
@@ -179,7 +191,7 @@ export class ReplicaCluster implements AsyncDisposable {
   /** Starts a server over its folder. */
   async boot(server: Server): Promise<void> {
     server.store = await Store.open(server.folder);
-    server.writes = 0;
+    server.writes = server.written = 0;
     server.failure = undefined;
     const { applied, records } = server.store.loaded;
     server.copy = new Copy(applied, records);
@@ -252,8 +264,9 @@ export class ReplicaCluster implements AsyncDisposable {
       }
       if (server.writeError !== undefined) throw server.writeError;
     };
-    store.write = (parts) => before().then(() => write(parts));
-    store.install = (parts) => before().then(() => install(parts));
+    const after = () => void server.written++;
+    store.write = (parts) => before().then(() => write(parts)).then(after);
+    store.install = (parts) => before().then(() => install(parts)).then(after);
   }
 
   #reaches(from: Server, to: Server | undefined): to is Server {

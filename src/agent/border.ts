@@ -1,0 +1,106 @@
+/**
+ * What other nodes say, read strictly before it goes anywhere: what is in the log once is applied
+ * by every server, and one record that cannot be read would be everybody's trouble.
+ */
+import * as v from "valibot";
+import { DenimError } from "../base/errors.ts";
+import { tryParseAddress } from "../ip/address.ts";
+import { tryParsePrefix } from "../ip/prefix.ts";
+import type { Command } from "../lease/command.ts";
+import { tryParseEndpoint } from "../transport/address.ts";
+
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const word = v.pipe(v.string(), v.minLength(1), v.maxLength(128));
+const is = (what: string, read: (text: string) => unknown) =>
+  v.pipe(
+    v.string(),
+    v.maxLength(256),
+    v.check((text) => read(text) !== undefined, `it is not ${what}`),
+  );
+
+export const ipSchema = is("an IP address", tryParseAddress);
+export const endpointSchema = is("an address of a node", tryParseEndpoint);
+const subnets = v.pipe(v.array(is("a CIDR block", tryParsePrefix)), v.maxLength(4));
+
+/** What a host may be called. */
+export const nameSchema = v.pipe(
+  v.string(),
+  v.regex(
+    /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i,
+    "a name has letters, digits, dots and hyphens, 63 at most",
+  ),
+);
+
+/** What a node tells its peers of itself. */
+export const attributeEntries = {
+  publicIp: ipSchema,
+  publicIpv6: v.optional(ipSchema),
+  backendType: v.pipe(v.string(), v.maxLength(64)),
+  /** JSON text, as the backend published it. */
+  backendData: v.pipe(v.string(), v.maxLength(16_384), v.check(isJson, "it is not JSON")),
+};
+
+const attributes = v.object(attributeEntries);
+const epoch = v.object({ n: whole, random: word });
+
+/** What an agent may ask for: see `lease/authorize.ts`. Its own name is checked there. */
+const agentCommandSchema = v.variant("kind", [
+  v.object({
+    kind: v.literal("lease.acquire"),
+    node: word,
+    attributes,
+    wish: v.optional(subnets),
+  }),
+  v.object({
+    kind: v.literal("lease.renew"),
+    node: word,
+    subnets,
+    attributes: v.optional(attributes),
+  }),
+  v.object({
+    kind: v.literal("lease.claim"),
+    ...{ node: word, subnets, attributes, epoch, revision: whole, locallyValid: v.boolean() },
+  }),
+  v.object({
+    kind: v.literal("lease.release"),
+    ...{ node: word, subnets, revision: v.optional(whole) },
+  }),
+  v.object({
+    kind: v.literal("node.update"),
+    node: word,
+    incarnation: v.optional(v.object({ counter: whole, startId: word })),
+    address: v.optional(endpointSchema),
+    version: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    certificateEndsWallMs: v.optional(whole),
+  }),
+  v.object({ kind: v.literal("node.leave"), node: word }),
+]);
+
+/** @throws `REQUEST_INVALID` */
+export function readAgentCommand(body: unknown): Command {
+  // The schema's members are the command's, some of them spelled `T | undefined`.
+  return read(agentCommandSchema, body, "The command") as Command;
+}
+
+/** @throws `REQUEST_INVALID`, naming the part that is wrong */
+export function read<Schema extends v.GenericSchema>(
+  schema: Schema,
+  body: unknown,
+  what: string,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, body);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw new DenimError("REQUEST_INVALID", `${what} cannot be read`, {
+    why: `${v.getDotPath(issue) ?? "it"}: ${issue.message}`,
+  });
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
