@@ -10,7 +10,6 @@ import type { StateRecord } from "../lease/records.ts";
 import { theCluster, theNetwork } from "../lease/state.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
-import { csrKeyId, issueCertificate, proveCsr } from "../transport/pki.ts";
 import { secretMatches } from "../transport/token.ts";
 import { attributeEntries, endpointSchema, nameSchema, read } from "./border.ts";
 import { type ServerAddress, serversOf } from "./servers.ts";
@@ -129,7 +128,10 @@ async function committed(
   tokenId: string,
   commit: JoinCommit,
 ): Promise<JoinResult> {
-  const ca = await parts.ca();
+  const [ca, { csrKeyId, issueCertificate, proveCsr }] = await Promise.all([
+    parts.ca(),
+    import("../transport/pki.ts"),
+  ]);
   if (ca === undefined) throw cannotSign();
   const view = parts.cluster.view();
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";

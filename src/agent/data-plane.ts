@@ -63,6 +63,7 @@ export class DataPlane implements AsyncDisposable {
   #failure: DenimError | undefined;
   #envText: string | undefined;
   #writing: Promise<void> = Promise.resolve();
+  readonly #settled = Promise.withResolvers<void>();
 
   constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -115,6 +116,11 @@ export class DataPlane implements AsyncDisposable {
   /** The container runtimes of this host can start. */
   get subnetFileWritten(): boolean {
     return this.#envText !== undefined;
+  }
+
+  /** Resolves when the first pass is over and what follows from it is on disk. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
   /** What this data directory ever programmed. @throws `STORE_DAMAGED` */
@@ -251,8 +257,12 @@ export class DataPlane implements AsyncDisposable {
     this.#pass = pass;
     this.#failure = undefined;
     this.#inOrder(async () => {
-      if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
-      await this.#writeSubnetFile();
+      const { programmed } = pass;
+      await Promise.all([
+        programmed === undefined ? undefined : this.#recordProgrammed(programmed),
+        this.#writeSubnetFile(),
+      ]);
+      this.#settled.resolve();
     });
   }
 

@@ -16,7 +16,7 @@ import type { Feed, Position, View } from "../lease/cluster.ts";
 import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
 import { SINGLE } from "../lease/records.ts";
 import { nodeByName } from "../lease/state.ts";
-import { caPin } from "../transport/pki.ts";
+import { caPin } from "../transport/certificate.ts";
 import { createToken, encodeToken, hashSecret } from "../transport/token.ts";
 import { serversOf } from "./servers.ts";
 import { Metrics } from "./metrics.ts";
