@@ -309,6 +309,7 @@ export class ControlPlane implements AsyncDisposable {
         const keyPem = await caKey();
         return keyPem === undefined ? undefined : { certPem: credentials.caBundle, keyPem };
       },
+      standDown: (node: string) => this.errands.letGo(node, "stand-down"),
     };
   }
 
