@@ -74,6 +74,8 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
     new Handlers()
       .request("join.begin", async (body): Promise<JoinOffer> => {
         const begin = read(beginSchema, body, WHAT);
+        // It will be needed, and takes a while to load: now nobody waits for it.
+        void import("../transport/pki.ts");
         const offer = await begun(parts, begin);
         tokenId = begin.tokenId;
         extend(CHECKS_MS);

@@ -57,6 +57,8 @@ export class DataPlane implements AsyncDisposable {
   #place: Place | undefined;
   /** The network config that the place was found for, or was last looked for. */
   #network: string | undefined;
+  /** The network whose pools are remembered and whose backend this host has a place for. */
+  #settledNetwork: string | undefined;
   #networks: readonly Prefix[] = [];
   #programmed: Position | undefined;
   #pass: Pass | undefined;
@@ -188,12 +190,17 @@ export class DataPlane implements AsyncDisposable {
   }
 
   #onState(): void {
+    const view = this.#options.cluster.view();
+    const known = view && theNetwork(view.state);
+    // Mostly it is the nodes that have changed: their routes wait for nobody's disk.
+    if (known !== undefined && known === this.#settledNetwork) return this.#reconciler.trigger();
     this.#inOrder(async () => {
       const view = this.#options.cluster.view();
       const network = view && theNetwork(view.state);
       if (view !== undefined && network !== undefined) {
         await this.#rememberNetworks(network, view.position);
         if (network !== this.#network) await this.#prepareAnew(network);
+        this.#settledNetwork = this.#network === network ? network : undefined;
       }
       this.#reconciler.trigger();
     });
