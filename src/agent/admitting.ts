@@ -139,7 +139,7 @@ async function committed(
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
   const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
-  await proveCsr(csr);
+  const proven = await proveCsr(csr);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({
     kind: "node.join",
@@ -147,7 +147,7 @@ async function committed(
     node: {
       nodeId: `n-${hex(parts.random.bytes(6))}`,
       ...{ name, role, address, storeId, version },
-      csrKey: csrKeyId(csr),
+      csrKey: csrKeyId(proven),
       certificateEndsWallMs: Math.floor(parts.clock.wallMs()) + NODE_CERTIFICATE_MS,
       attributes: { ...rest, ...(publicIpv6 === undefined ? {} : { publicIpv6 }) },
       ...(wish === undefined ? {} : { wish }),
@@ -157,7 +157,7 @@ async function committed(
   const clusterId = clusterIdOf(parts);
   const certificate = await issueCertificate(
     ca,
-    csr,
+    proven,
     { clusterId, nodeId: answer.nodeId, role: answer.role },
     parts.clock,
   );
