@@ -7,7 +7,7 @@ import type { Random } from "../base/random.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import type { JoinAnswer } from "../lease/command.ts";
 import type { StateRecord } from "../lease/records.ts";
-import { theCluster, theNetwork } from "../lease/state.ts";
+import { nodeByName, theCluster, theGroup, theNetwork } from "../lease/state.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
 import { secretMatches } from "../transport/token.ts";
@@ -56,6 +56,8 @@ export interface AdmittingParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes a node out of the Raft group, if it is in it. */
+  readonly standDown: (node: string) => Promise<void>;
   readonly ca: () => Promise<{ readonly certPem: string; readonly keyPem: string } | undefined>;
 }
 
@@ -140,6 +142,7 @@ async function committed(
   const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
   const proven = await proveCsr(csr);
+  if (replace !== undefined) await clearPlace(parts, tokenId, replace);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({
     kind: "node.join",
@@ -163,6 +166,18 @@ async function committed(
   );
   const servers = serversOf(parts.cluster.view()!.state);
   return { ...answer, clusterId, certificate, caBundle: ca.certPem, servers };
+}
+
+/** A node that holds the log leaves the Raft group before another one can take its place. */
+async function clearPlace(parts: AdmittingParts, tokenId: string, wanted: string): Promise<void> {
+  const { state } = await parts.cluster.read("linearizable", { timeoutMs: READ_TIMEOUT_MS });
+  const token = state.get("token", tokenId)?.body;
+  const former = state.get("node", wanted) ?? nodeByName(state, wanted);
+  const { voters, learners } = theGroup(state);
+  const raftId = former?.body.raftId;
+  // What the entry will refuse anyway must not cost the group a member.
+  if (token === undefined || token.usesLeft === 0 || raftId === undefined) return;
+  if ([...voters, ...learners].includes(raftId)) await parts.standDown(former!.key);
 }
 
 function clusterIdOf(parts: AdmittingParts): string {

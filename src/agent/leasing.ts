@@ -53,6 +53,7 @@ export class Leasing implements AsyncDisposable {
   readonly #running: Promise<void>;
   #holding: Holding | undefined;
   #error: DenimError | undefined;
+  #wasHeld = false;
   #renewNow: AbortController = new AbortController();
 
   constructor(options: LeasingOptions) {
@@ -100,15 +101,26 @@ export class Leasing implements AsyncDisposable {
   async #wait(clock: Clock, delayMs: number): Promise<void> {
     const { signal } = this.#renewNow;
     const dueMs = clock.bootMs() + delayMs;
-    const wasHeld = this.standing().kind === "held";
     for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs = dueMs - clock.bootMs()) {
-      const standing = this.standing();
-      if (wasHeld && standing.kind !== "held") break;
-      const untilFencedMs = standing.kind === "held" ? standing.trustedForMs + 1 : Infinity;
-      await sleep(clock, Math.min(leftMs, untilFencedMs, NAP_MS), signal);
+      if (this.#tellIfFenced()) break;
+      await sleep(clock, Math.min(leftMs, this.#untilFencedMs(), NAP_MS), signal);
     }
     if (!this.#stop.signal.aborted) this.#renewNow = new AbortController();
-    if (wasHeld && this.standing().kind !== "held") this.#options.onChange();
+    this.#tellIfFenced();
+  }
+
+  #untilFencedMs(): number {
+    const standing = this.standing();
+    return standing.kind === "held" ? standing.trustedForMs + 1 : Infinity;
+  }
+
+  /** That the trust ran out is news, whatever this was waiting for when it did. */
+  #tellIfFenced(): boolean {
+    const isHeld = this.standing().kind === "held";
+    const isNews = this.#wasHeld && !isHeld;
+    this.#wasHeld = isHeld;
+    if (isNews) this.#options.onChange();
+    return isNews;
   }
 
   async #renew(): Promise<boolean> {
@@ -117,7 +129,8 @@ export class Leasing implements AsyncDisposable {
     try {
       const sent = this.#now();
       const { signal } = this.#stop;
-      const asked = cluster.propose(this.#command(), { timeoutMs: CALL_TIMEOUT_MS, signal });
+      const timeoutMs = Math.min(CALL_TIMEOUT_MS, this.#untilFencedMs());
+      const asked = cluster.propose(this.#command(), { timeoutMs, signal });
       const answer = await unlessStopped(asked, signal);
       await this.#take(holdingFrom(answer as unknown as LeaseAnswer, sent));
       return true;

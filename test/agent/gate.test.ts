@@ -1,0 +1,82 @@
+/** Who is let in, and why others are not. */
+import t from "tap";
+import { judgePeer } from "../../src/agent/gate.ts";
+import { State } from "../../src/lease/state.ts";
+import type { Hello } from "../../src/transport/handshake.ts";
+import { EPOCH, Ledger } from "../support/ledger.ts";
+
+const CLUSTER = "00112233445566778899aabbccddeeff";
+
+function ledger(): Ledger {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.join(2, { role: "server" });
+  const incarnation = { counter: 3, startId: "start-c" };
+  ledger.do({ kind: "node.update", node: "id1", incarnation });
+  return ledger;
+}
+
+function hello(n: number, more: Partial<Hello> = {}): Hello {
+  return {
+    wants: "peer",
+    protocol: { min: 1, max: 1 },
+    version: "0.1.0",
+    clusterId: CLUSTER,
+    epoch: EPOCH,
+    nodeId: `id${n}`,
+    role: "agent",
+    storeId: `store${n}`,
+    incarnation: { counter: 4, startId: "start-d" },
+    starts: ["start-b", "start-c", "start-d"],
+    ...more,
+  };
+}
+
+function judge(greeting: Hello, state = ledger().state, canServe = greeting.role === "server") {
+  const { nodeId } = greeting;
+  const identity = { clusterId: CLUSTER, nodeId, canServe, notAfterMs: 0 };
+  const verdict = judgePeer(state, greeting, identity);
+  return "ok" in verdict ? "let in" : `${verdict.code}: ${verdict.why}`;
+}
+
+const asServer = { role: "server", raftId: 2, storeId: "store2" } as const;
+
+t.test("a node that the state knows is let in", async (t) => {
+  t.equal(judge(hello(1)), "let in");
+  t.equal(judge(hello(2, asServer)), "let in");
+});
+
+t.test("a node without a copy of the state believes the certificate", async (t) => {
+  t.equal(judge(hello(7), new State()), "let in");
+  t.match(judge(hello(7, asServer), new State(), false), /^PEER_REFUSED: .*agent's/);
+});
+
+t.test("nobody is a server by his own word", async (t) => {
+  t.match(judge(hello(2, asServer), ledger().state, false), /^PEER_REFUSED: .*an agent's/);
+});
+
+t.test("another history is another cluster", async (t) => {
+  const epochs = [{ n: 2, random: EPOCH.random }, { n: 1, random: "00000000000000bb" }];
+  for (const epoch of epochs) t.match(judge(hello(1, { epoch })), /^EPOCH_MISMATCH/);
+});
+
+t.test("who is unknown, left or was removed stays outside", async (t) => {
+  t.match(judge(hello(9)), /^NOT_A_MEMBER/);
+  const after = ledger();
+  after.do({ kind: "node.remove", node: "id1" });
+  t.match(judge(hello(1), after.state), /^NOT_A_MEMBER/);
+});
+
+t.test("a server's raft id belongs to one store", async (t) => {
+  const wrong = /^PEER_REFUSED: .*store/;
+  t.match(judge(hello(2, { ...asServer, storeId: "another" })), wrong);
+  t.match(judge(hello(2, { ...asServer, raftId: 3 })), wrong);
+  const { storeId: _, ...without } = hello(2, asServer);
+  t.match(judge(without), wrong);
+  t.equal(judge(hello(1, { storeId: "another" })), "let in");
+});
+
+t.test("a disk that is older than what the cluster has seen of it is refused", async (t) => {
+  t.match(judge(hello(1, { starts: ["start-a", "start-x"] })), /^PEER_REFUSED: .*older copy/);
+  t.equal(judge(hello(1, { starts: ["start-c"] })), "let in");
+});

@@ -1,0 +1,199 @@
+/** What an agent does when its server, its connection or its copy fails. */
+import t, { type Test } from "tap";
+import { attributes, initCommand, joiner, OPEN_TOKEN } from "../support/ledger.ts";
+import { fastClock, until } from "../support/fast-clock.ts";
+import { MemoryCluster } from "../support/memory-cluster.ts";
+import { testCluster } from "../support/pki.ts";
+import { openServer, TestAgent } from "../support/remote-rig.ts";
+
+const pki = await testCluster();
+const CLOCK = fastClock(10);
+
+const join = (n: number) => ({ kind: "node.join", tokenId: "open", node: joiner(n) }) as const;
+
+async function following(t: Test, clock = CLOCK) {
+  const server = await openServer(t, pki, new MemoryCluster(clock), clock);
+  const agent = new TestAgent(t, clock);
+  agent.servers = [server.address];
+  await agent.start(t, pki);
+  await until("it has a copy", () => agent.hasNode(0));
+  return { server, agent };
+}
+
+t.test("a snapshot comes first, in parts where it is large; then what happens", async (t) => {
+  const memory = new MemoryCluster(CLOCK);
+  for (let n = 1; n <= 200; n++) memory.apply(join(n));
+  const server = await openServer(t, pki, memory, CLOCK);
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = [server.address];
+  await agent.start(t, pki);
+  await until("it has a copy", () => agent.hasNode(200));
+  t.equal(agent.copy.digest, memory.copy.digest);
+  t.same(agent.remote.view().position, memory.view().position);
+  memory.apply(join(201));
+  await until("it hears of it", () => agent.hasNode(201));
+  t.equal(agent.copy.digest, memory.copy.digest);
+});
+
+t.test("on a quiet cluster the copy stays confirmed", async (t) => {
+  const clock = fastClock(4);
+  const { agent } = await following(t, clock);
+  await until("a leader confirmed it", () => agent.remote.view().leaderNode !== undefined);
+  let [oldestMs, heard] = [0, 0];
+  t.teardown(agent.remote.onChange(() => heard++));
+  const endMs = clock.monotonicMs() + 6_000;
+  await until("time has passed", () => {
+    oldestMs = Math.max(oldestMs, agent.remote.view().leaderAgeMs!);
+    return clock.monotonicMs() > endMs;
+  });
+  t.ok(oldestMs < 5_000, `${oldestMs} ms`);
+  t.equal(heard, 0, "and nobody is woken for that");
+});
+
+t.test("a lost connection is followed by one that resumes", async (t) => {
+  const { server, agent } = await following(t);
+  const changes = server.follows.length;
+  server.peers.at(-1)!.close();
+  server.memory.apply(join(1));
+  await until("it has caught up", () => agent.hasNode(1));
+  t.equal(server.follows.length, changes + 1);
+  t.ok(server.follows.at(-1) !== undefined, "not with a snapshot");
+  t.equal(agent.copy.digest, server.memory.copy.digest);
+});
+
+t.test("without a server everything known stays known, and waits say why", async (t) => {
+  const { server, agent } = await following(t);
+  await server.close();
+  await until("it is gone", () => agent.remote.channel === undefined);
+  t.ok(agent.hasNode(0));
+  t.ok(agent.remote.view().position.revision > 0);
+  await t.rejects(agent.remote.propose(join(1), { timeoutMs: 2_000 }), {
+    code: "NO_LEADER",
+    why: /Cannot reach 127\.0\.0\.1/,
+  });
+  await t.rejects(agent.remote.read("linearizable", { timeoutMs: 500 }), { code: "NO_LEADER" });
+  t.ok((await agent.remote.read("stale")).state.get("node", "id0"));
+  t.equal(agent.remote.lastError?.code, "PEER_UNREACHABLE");
+});
+
+t.test("after a restart the copy is there before any server is, unconfirmed", async (t) => {
+  const { server, agent } = await following(t);
+  server.memory.apply(join(1));
+  await until("it has it", () => agent.hasNode(1));
+  await agent.stop();
+  await server.close();
+  agent.servers = [];
+  await agent.start(t, pki);
+  t.ok(agent.hasNode(1));
+  t.equal(agent.remote.view().leaderAgeMs, undefined);
+  t.same(agent.remote.view().position, server.memory.view().position);
+  t.equal(agent.copy.digest, server.memory.copy.digest);
+});
+
+t.test("a restarted agent resumes from its disk", async (t) => {
+  const { server, agent } = await following(t);
+  await agent.stop();
+  server.memory.apply(join(1));
+  await agent.start(t, pki);
+  await until("it has caught up", () => agent.hasNode(1));
+  t.ok(server.follows.at(-1) !== undefined);
+});
+
+t.test("a copy that differs from the server's is fetched anew", async (t) => {
+  const { server, agent } = await following(t);
+  const record = agent.copy.state.get("node", "id0")!;
+  const wrong = { ...record, body: { ...record.body, name: "wrong" } };
+  agent.copy.take(agent.copy.feed.position.revision, [{ before: record, after: wrong }]);
+  await until("it is right again", () => agent.copy.digest === server.memory.copy.digest);
+  t.equal(agent.copy.state.get("node", "id0")!.body.name, "host0");
+  t.equal(server.follows.at(-1), undefined, "from a snapshot");
+  t.ok(agent.log.lines.some((line) => /^error .*differs from the server's/.test(line)));
+});
+
+t.test("what the connection was lost over is unknown, not undone", async (t) => {
+  const { server, agent } = await following(t);
+  server.memory.delayMs = 60_000;
+  const asked = agent.remote.propose(join(1));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  server.peers.at(-1)!.close();
+  await t.rejects(asked, { code: "OUTCOME_UNKNOWN" });
+  server.memory.delayMs = 0;
+  await until("it follows again", () => agent.remote.channel !== undefined);
+  await agent.remote.propose(join(1));
+  t.ok(server.memory.view().state.get("node", "id1"));
+});
+
+t.test("the next server in the list takes over, and the list is asked for anew", async (t) => {
+  const memory = new MemoryCluster(CLOCK);
+  const [first, second] = [
+    await openServer(t, pki, memory, CLOCK),
+    await openServer(t, pki, memory, CLOCK),
+  ];
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = ["127.0.0.1:1", first.address];
+  await agent.start(t, pki);
+  await until("it has a copy", () => agent.hasNode(0));
+  agent.servers = [second.address];
+  await first.close();
+  memory.apply(join(1));
+  await until("it follows the other", () => agent.hasNode(1));
+  t.equal(second.follows.length, 1);
+});
+
+t.test("a server without a leader is left for one that has one", async (t) => {
+  const start = [initCommand(), OPEN_TOKEN];
+  const [lost, led] = [new MemoryCluster(CLOCK, start), new MemoryCluster(CLOCK, start)];
+  const [first, second] = [
+    await openServer(t, pki, lost, CLOCK),
+    await openServer(t, pki, led, CLOCK),
+  ];
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = [first.address, second.address];
+  await agent.start(t, pki);
+  await until("it follows the first", () => first.follows.length === 1);
+  lost.loseLeader();
+  led.apply(join(1));
+  await until("it has moved", () => agent.hasNode(1), 20_000);
+  await until("it says who leads", () => agent.remote.view().leaderNode === "id0");
+  t.equal(second.follows.length, 1);
+});
+
+t.test("where nobody has a leader everybody stays", async (t) => {
+  const start = [initCommand(), OPEN_TOKEN];
+  const both = [new MemoryCluster(CLOCK, start), new MemoryCluster(CLOCK, start)];
+  const servers = [
+    await openServer(t, pki, both[0]!, CLOCK),
+    await openServer(t, pki, both[1]!, CLOCK),
+  ];
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = servers.map(({ address }) => address);
+  await agent.start(t, pki);
+  await until("it follows the first", () => servers[0]!.follows.length === 1);
+  both.forEach((memory) => memory.loseLeader());
+  await until("it has looked around", () => servers[1]!.peers.length > 0, 20_000);
+  await until("it has heard back", () => servers[1]!.peers[0]!.isClosed, 20_000);
+  t.same(servers.map(({ follows }) => follows.length), [1, 0]);
+});
+
+t.test("a store that fails is reported once, and the copy goes on in memory", async (t) => {
+  const { server, agent } = await following(t);
+  agent.store.write = () => Promise.reject(new Error("the disk is full"));
+  server.memory.apply(join(1));
+  await until("it was reported", () => agent.failures.length > 0);
+  server.memory.apply(join(2));
+  await until("it goes on", () => agent.hasNode(2));
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  t.equal(agent.failures.length, 1);
+});
+
+t.test("an agent by its certificate's word gets no more than its own", async (t) => {
+  const server = await openServer(t, pki, new MemoryCluster(CLOCK), CLOCK);
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = [server.address];
+  await agent.start(t, pki, { role: "agent" });
+  await t.rejects(agent.remote.propose(join(1)), { code: "PEER_REFUSED", fix: /on a server/ });
+  const other = { kind: "lease.acquire", node: "id0", attributes: attributes(1) } as const;
+  await t.rejects(agent.remote.propose(other), { code: "PEER_REFUSED" });
+  const own = { kind: "lease.acquire", node: "n-9", attributes: attributes(1) } as const;
+  await t.rejects(agent.remote.propose(own), { code: "NOT_A_MEMBER" }, "that is a matter of state");
+});
