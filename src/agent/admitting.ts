@@ -76,6 +76,8 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
     new Handlers()
       .request("join.begin", async (body): Promise<JoinOffer> => {
         const begin = read(beginSchema, body, WHAT);
+        // It will be needed, and takes a while to load: now nobody waits for it.
+        void import("../transport/pki.ts");
         const offer = await begun(parts, begin);
         tokenId = begin.tokenId;
         extend(CHECKS_MS);
@@ -139,7 +141,7 @@ async function committed(
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
   const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
-  await proveCsr(csr);
+  const proven = await proveCsr(csr);
   if (replace !== undefined) await clearPlace(parts, tokenId, replace);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({
@@ -148,7 +150,7 @@ async function committed(
     node: {
       nodeId: `n-${hex(parts.random.bytes(6))}`,
       ...{ name, role, address, storeId, version },
-      csrKey: csrKeyId(csr),
+      csrKey: csrKeyId(proven),
       certificateEndsWallMs: Math.floor(parts.clock.wallMs()) + NODE_CERTIFICATE_MS,
       attributes: { ...rest, ...(publicIpv6 === undefined ? {} : { publicIpv6 }) },
       ...(wish === undefined ? {} : { wish }),
@@ -158,7 +160,7 @@ async function committed(
   const clusterId = clusterIdOf(parts);
   const certificate = await issueCertificate(
     ca,
-    csr,
+    proven,
     { clusterId, nodeId: answer.nodeId, role: answer.role },
     parts.clock,
   );

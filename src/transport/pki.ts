@@ -24,6 +24,9 @@ export interface NodeCertificateRequest {
   readonly ips?: readonly string[];
 }
 
+/** A request whose sender holds its key: see {@link proveCsr}. */
+export type ProvenCsr = x509.Pkcs10CertificateRequest;
+
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const CA_LIFE_MS = 3652 * DAY_MS;
@@ -78,8 +81,9 @@ export async function createCsr(keyPem: string): Promise<string> {
 }
 
 /** Names the key inside a request: the same key asked twice is the same join. Hex. */
-export function csrKeyId(csrPem: string): string {
-  const spki = new Uint8Array(parseCsr(csrPem).publicKey.rawData);
+export function csrKeyId(csr: string | ProvenCsr): string {
+  const { publicKey } = typeof csr === "string" ? parseCsr(csr) : csr;
+  const spki = new Uint8Array(publicKey.rawData);
   return createHash("sha256").update(spki).digest("hex");
 }
 
@@ -87,7 +91,7 @@ export function csrKeyId(csrPem: string): string {
  * Who sent the request holds its key. Throws `REQUEST_INVALID` when the request is not one, is not
  * signed by its own key, or holds another kind of key than P-256.
  */
-export async function proveCsr(csrPem: string): Promise<x509.Pkcs10CertificateRequest> {
+export async function proveCsr(csrPem: string): Promise<ProvenCsr> {
   const csr = parseCsr(csrPem);
   const algorithm = csr.publicKey.algorithm as { name: string; namedCurve?: string };
   if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== ALGORITHM.namedCurve) {
@@ -100,11 +104,11 @@ export async function proveCsr(csrPem: string): Promise<x509.Pkcs10CertificateRe
 /** Signs a node certificate for 90 days. Throws what {@link proveCsr} throws. */
 export async function issueCertificate(
   ca: KeyPair,
-  csrPem: string,
+  request: string | ProvenCsr,
   wanted: NodeCertificateRequest,
   clock: Clock,
 ): Promise<string> {
-  const csr = await proveCsr(csrPem);
+  const csr = typeof request === "string" ? await proveCsr(request) : request;
   const issuer = new x509.X509Certificate(ca.certPem);
   const signing = await importKeys(ca.keyPem);
   const nowMs = clock.wallMs();

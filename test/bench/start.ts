@@ -16,14 +16,19 @@ import { type BenchResult, benchResult, benchRow, median } from "./result.ts";
 
 type Program = readonly string[];
 
-/** What a start may take on top of the runtime itself. */
-const GOAL_MS = 80;
+/**
+ * What a start may take on top of the runtime itself. From source, Node takes the types out of the
+ * first file with a module of its own that takes 60 ms to load, and looks for every other one.
+ */
+const GOAL_MS = { "single binary": 80, "from source": 300 };
+type Form = keyof typeof GOAL_MS;
+
 const PATIENCE_MS = 30_000;
 
 export async function run(options: { tiny: boolean }): Promise<BenchResult> {
   const rounds = options.tiny ? 1 : 15;
   const binary = join(root, findTarget(HOST_TARGET)!.output);
-  const programs: (readonly [string, Program])[] = [["from source", onNode]];
+  const programs: (readonly [Form, Program])[] = [["from source", onNode]];
   if (!options.tiny && existsSync(binary)) programs.push(["single binary", [binary]]);
   const leave = enterNamespace();
   try {
@@ -41,7 +46,7 @@ export async function run(options: { tiny: boolean }): Promise<BenchResult> {
   }
 }
 
-async function measure(name: string, program: Program, rounds: number) {
+async function measure(name: Form, program: Program, rounds: number) {
   const folder = mkdtempSync(join(tmpdir(), "denim-bench-"));
   try {
     const host = new Host(program, folder);
@@ -58,10 +63,11 @@ async function measure(name: string, program: Program, rounds: number) {
       ours.push(startMs);
     }
     const peer = median(bare);
+    const goalMs = GOAL_MS[name];
     return benchRow(
-      `exec to subnet.env, ${name}, against a bare runtime (goal: ${GOAL_MS} ms more)`,
+      `exec to subnet.env, ${name}, against a bare runtime (goal: ${goalMs} ms more)`,
       { denim: median(ours), peer, unit: "ms" },
-      (peer + GOAL_MS) / peer,
+      (peer + goalMs) / peer,
     );
   } finally {
     rmSync(folder, { recursive: true });
@@ -88,7 +94,8 @@ class Host {
       ...["--socket", join(this.#folder, "denim.sock"), "--name", "bench"],
     ];
     const startedMs = performance.now();
-    this.#child = spawn(runtime, [...rest, ...words, ...flags], { stdio: "ignore" });
+    const env = plainEnvironment();
+    this.#child = spawn(runtime, [...rest, ...words, ...flags], { stdio: "ignore", env });
     while (!existsSync(subnetFile)) {
       if (this.#child.exitCode !== null) throw new Error("The daemon has ended");
       if (performance.now() - startedMs > PATIENCE_MS) {
@@ -111,8 +118,17 @@ class Host {
 function lastedMs(program: string, words: readonly string[]): Promise<number> {
   const startedMs = performance.now();
   return new Promise((resolve, reject) => {
-    spawn(program, words, { stdio: "ignore", env: process.env })
+    spawn(program, words, { stdio: "ignore", env: plainEnvironment() })
       .once("error", reject)
       .once("exit", () => resolve(performance.now() - startedMs));
   });
+}
+
+/**
+ * What `NODE_EXTRA_CA_CERTS` and its like would have the runtime read at each start belongs to the
+ * machine that measures.
+ */
+function plainEnvironment(): Record<string, string> {
+  const { PATH = "", HOME = "/" } = process.env;
+  return { PATH, HOME };
 }

@@ -1,5 +1,6 @@
 import type { Host } from "../../src/cli/lab/host.ts";
 import type { Lab } from "../../src/cli/lab/lab.ts";
+import type { Program } from "../../src/cli/lab/self.ts";
 import { eventually, found, joinBy, makeToken, onNode } from "./lab.ts";
 
 /** How a server stands, by its API. */
@@ -13,12 +14,15 @@ export interface LeaseLine {
   readonly publicIp: string;
 }
 
-/** Three real daemons that all vote, from source. */
-export async function threeServers(lab: Lab): Promise<readonly [Host, Host, Host]> {
+/** Three real daemons that all vote. */
+export async function threeServers(
+  lab: Lab,
+  program: Program = onNode,
+): Promise<readonly [Host, Host, Host]> {
   const [a, b, c] = [await lab.addHost("a"), await lab.addHost("b"), await lab.addHost("c")];
-  await found(a, onNode);
+  await found(a, program);
   const token = await makeToken(a, 2);
-  await Promise.all([joinBy(b, onNode, a, token), joinBy(c, onNode, a, token)]);
+  await Promise.all([joinBy(b, program, a, token), joinBy(c, program, a, token)]);
   await eventually("three voters", async () => {
     const { items } = await a.get("/v1/nodes") as { items: { role: string }[] };
     const voters = items.filter(({ role }) => role === "leader" || role === "voter");
