@@ -19,6 +19,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { addonPlugin } from "./addons.ts";
+import { WRAPPER } from "./program.ts";
 import {
   findTarget,
   HOST_TARGET,
@@ -76,7 +77,9 @@ export async function build(target: Target, progress: Progress): Promise<string>
 async function assemble(target: Target, work: string, progress: Progress): Promise<string> {
   const step = stepper(progress);
   const program = join(work, "denim.cjs");
+  const boot = join(work, "boot.cjs");
   const size = await bundle(program);
+  await bundleBoot(boot);
   step(`bundled the program (${(size / 1e3).toFixed(0)} KB)`);
 
   const binary = join(work, "denim");
@@ -85,10 +88,14 @@ async function assemble(target: Target, work: string, progress: Progress): Promi
   const own = target.name === HOST_TARGET;
   step(own && strip(binary) ? "copied and stripped Node" : "copied Node, unstripped");
 
+  const cache = join(work, "code-cache");
+  // It fits only the Node that made it.
+  if (own) makeCodeCache(binary, { program, cache, target });
+  else writeFileSync(cache, "");
   const config = join(work, "sea.json");
   const blob = join(work, "sea.blob");
-  writeFileSync(config, JSON.stringify(seaConfig(target, program, blob)));
-  // The code cache fits only the Node that made it.
+  const assets = { program, "code-cache": cache };
+  writeFileSync(config, JSON.stringify(seaConfig(target, { main: boot, output: blob, assets })));
   const node = join(ROOT, TOOLS.node);
   run(own ? binary : node, ["--experimental-sea-config", config]);
   step(`prepared it${own ? " with a code cache" : ""}`);
@@ -117,24 +124,52 @@ async function bundle(outfile: string): Promise<number> {
     plugins: [addonPlugin],
     define: { "import.meta.url": "DENIM_URL", "import.meta.dirname": "DENIM_FOLDER" },
     banner: {
-      js: 'const DENIM_URL=require("node:url").pathToFileURL(process.execPath).href,' +
+      js: WRAPPER[0] + 'const DENIM_URL=require("node:url").pathToFileURL(process.execPath).href,' +
         'DENIM_FOLDER=require("node:path").dirname(process.execPath);',
     },
+    footer: { js: WRAPPER[1] },
   });
   return statSync(outfile).size;
 }
 
-function seaConfig(target: Target, program: string, blob: string) {
-  const assets = Object.entries(target.addons).map(([name, path]) => [name, join(ROOT, path)]);
+async function bundleBoot(outfile: string): Promise<void> {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    absWorkingDir: ROOT,
+    entryPoints: ["compile/boot.ts"],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "cjs",
+    logLevel: "error",
+  });
+}
+
+function makeCodeCache(
+  node: string,
+  { program, cache, target }: { program: string; cache: string; target: Target },
+): void {
+  const addons = Object.entries(target.addons).map(([name, path]) => `${name}=${join(ROOT, path)}`);
+  const words = [join(ROOT, "compile/code-cache.ts"), program, cache, `${cache}-node`, ...addons];
+  run(node, words);
+  run(node, words);
+}
+
+function seaConfig(
+  target: Target,
+  parts: { main: string; output: string; assets: { readonly [name: string]: string } },
+) {
+  const addons = Object.entries(target.addons).map(([name, path]) => [name, join(ROOT, path)]);
   return {
-    main: program,
-    output: blob,
+    main: parts.main,
+    output: parts.output,
     disableExperimentalSEAWarning: true,
     useCodeCache: target.name === HOST_TARGET,
     // Foreign backends may be TypeScript, and a daemon is not steered by NODE_OPTIONS.
     execArgv: ["--disable-warning=ExperimentalWarning"],
     execArgvExtension: "none",
-    assets: Object.fromEntries(assets),
+    assets: { ...parts.assets, ...Object.fromEntries(addons) },
   };
 }
 

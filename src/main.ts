@@ -1,10 +1,18 @@
 #!/usr/bin/env node
 /** Command line in, exit status out. */
+import module from "node:module";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import manifest from "../package.json" with { type: "json" };
-import { backends } from "../plugins/mod.ts";
-import { systemIo } from "./cli/output.ts";
-import { run } from "./cli/program.ts";
+
+// From source, Node would take the types out of every file and compile it, at every start. What it
+// made once is kept where the source's owner keeps what else is made of it: never in a folder that
+// others can write to, since it is run.
+if (import.meta.url.endsWith(".ts")) {
+  module.enableCompileCache?.(
+    fileURLToPath(new URL("../node_modules/.cache/denim", import.meta.url)),
+  );
+}
 
 // A reader that has seen enough, as in `denim node list | head`, is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -12,8 +20,16 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-run(process.argv.slice(2), { io: systemIo(), version: manifest.version, backends }).then(
-  (status) => {
-    process.exitCode = status;
-  },
-);
+/** Loads the rest only now: the cache serves what is asked for after it was turned on. */
+async function main(): Promise<number> {
+  const [{ run }, { systemIo }, { backends }] = await Promise.all([
+    import("./cli/program.ts"),
+    import("./cli/output.ts"),
+    import("../plugins/mod.ts"),
+  ]);
+  return await run(process.argv.slice(2), { io: systemIo(), version: manifest.version, backends });
+}
+
+main().then((status) => {
+  process.exitCode = status;
+});

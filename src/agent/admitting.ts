@@ -7,10 +7,9 @@ import type { Random } from "../base/random.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import type { JoinAnswer } from "../lease/command.ts";
 import type { StateRecord } from "../lease/records.ts";
-import { theCluster, theNetwork } from "../lease/state.ts";
+import { nodeByName, theCluster, theGroup, theNetwork } from "../lease/state.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
-import { csrKeyId, issueCertificate, proveCsr } from "../transport/pki.ts";
 import { secretMatches } from "../transport/token.ts";
 import { attributeEntries, endpointSchema, nameSchema, read } from "./border.ts";
 import { type ServerAddress, serversOf } from "./servers.ts";
@@ -57,6 +56,8 @@ export interface AdmittingParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes a node out of the Raft group, if it is in it. */
+  readonly standDown: (node: string) => Promise<void>;
   readonly ca: () => Promise<{ readonly certPem: string; readonly keyPem: string } | undefined>;
 }
 
@@ -75,6 +76,8 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
     new Handlers()
       .request("join.begin", async (body): Promise<JoinOffer> => {
         const begin = read(beginSchema, body, WHAT);
+        // It will be needed, and takes a while to load: now nobody waits for it.
+        void import("../transport/pki.ts");
         const offer = await begun(parts, begin);
         tokenId = begin.tokenId;
         extend(CHECKS_MS);
@@ -129,13 +132,17 @@ async function committed(
   tokenId: string,
   commit: JoinCommit,
 ): Promise<JoinResult> {
-  const ca = await parts.ca();
+  const [ca, { csrKeyId, issueCertificate, proveCsr }] = await Promise.all([
+    parts.ca(),
+    import("../transport/pki.ts"),
+  ]);
   if (ca === undefined) throw cannotSign();
   const view = parts.cluster.view();
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
   const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
-  await proveCsr(csr);
+  const proven = await proveCsr(csr);
+  if (replace !== undefined) await clearPlace(parts, tokenId, replace);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({
     kind: "node.join",
@@ -143,7 +150,7 @@ async function committed(
     node: {
       nodeId: `n-${hex(parts.random.bytes(6))}`,
       ...{ name, role, address, storeId, version },
-      csrKey: csrKeyId(csr),
+      csrKey: csrKeyId(proven),
       certificateEndsWallMs: Math.floor(parts.clock.wallMs()) + NODE_CERTIFICATE_MS,
       attributes: { ...rest, ...(publicIpv6 === undefined ? {} : { publicIpv6 }) },
       ...(wish === undefined ? {} : { wish }),
@@ -153,12 +160,24 @@ async function committed(
   const clusterId = clusterIdOf(parts);
   const certificate = await issueCertificate(
     ca,
-    csr,
+    proven,
     { clusterId, nodeId: answer.nodeId, role: answer.role },
     parts.clock,
   );
   const servers = serversOf(parts.cluster.view()!.state);
   return { ...answer, clusterId, certificate, caBundle: ca.certPem, servers };
+}
+
+/** A node that holds the log leaves the Raft group before another one can take its place. */
+async function clearPlace(parts: AdmittingParts, tokenId: string, wanted: string): Promise<void> {
+  const { state } = await parts.cluster.read("linearizable", { timeoutMs: READ_TIMEOUT_MS });
+  const token = state.get("token", tokenId)?.body;
+  const former = state.get("node", wanted) ?? nodeByName(state, wanted);
+  const { voters, learners } = theGroup(state);
+  const raftId = former?.body.raftId;
+  // What the entry will refuse anyway must not cost the group a member.
+  if (token === undefined || token.usesLeft === 0 || raftId === undefined) return;
+  if ([...voters, ...learners].includes(raftId)) await parts.standDown(former!.key);
 }
 
 function clusterIdOf(parts: AdmittingParts): string {

@@ -2,22 +2,19 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import type { Incarnation, Role } from "../lease/records.ts";
 import { theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
-import type { Store } from "../store/store.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
 import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { listen, type Listener } from "../transport/listener.ts";
-import { keyFits } from "../transport/pki.ts";
-import { PROTOCOL } from "../transport/protocol.ts";
+import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
-import { judgePeer } from "./gate.ts";
+import { helloOf, judgePeer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
@@ -25,19 +22,11 @@ import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
-export interface ControlPlaneOptions {
-  readonly nodeId: string;
-  readonly clusterId: string;
-  readonly role: Role;
-  readonly version: string;
-  readonly incarnation: Incarnation;
-  /** Starts of this disk, newest last, the present one included. */
-  readonly starts: readonly string[];
+export interface ControlPlaneOptions extends Self {
   readonly credentials: Credentials;
   readonly caKey: () => Promise<string | undefined>;
   /** With `undefined` it is removed: this node may no longer sign. */
   readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
-  readonly store: Store;
   readonly listen: { readonly host: string; readonly port: number };
   readonly seeds: readonly string[];
   readonly profile: keyof typeof PROFILES;
@@ -106,9 +95,12 @@ export class ControlPlane implements AsyncDisposable {
     this.cluster.onChange(() => this.#followGroup());
   }
 
-  /** Opens the port and starts the driver that fits the store. @throws `PORT_IN_USE` */
+  /** Starts the driver that fits the store, and opens the port. @throws `PORT_IN_USE` */
   async start(): Promise<void> {
     const { clock, credentials, logger, role } = this.#options;
+    // The driver first: its first write is under way while the port's certificates are read.
+    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    else this.#startRemote();
     this.#listener = await listen({
       ...this.#options.listen,
       ...{ clock, credentials },
@@ -122,8 +114,6 @@ export class ControlPlane implements AsyncDisposable {
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
         : { sendAway: () => cannotAdmit(this.#copy.state) }),
     });
-    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
-    else this.#startRemote();
   }
 
   get port(): number {
@@ -248,10 +238,8 @@ export class ControlPlane implements AsyncDisposable {
     void this.#changeDriver(async () => {
       if (this.#replica !== replica) return;
       logger.info("this node no longer holds the log", { raftId: replica.raftId });
-      this.cluster.pause();
-      this.#replica = undefined;
       try {
-        await replica[Symbol.asyncDispose]();
+        await this.#stopReplica(replica);
         await store.dropLog(this.#copy.takeUnwritten());
         await keepCaKey(undefined);
       } catch (error) {
@@ -267,11 +255,16 @@ export class ControlPlane implements AsyncDisposable {
     void this.#changeDriver(async () => {
       const replica = this.#replica;
       if (replica === undefined) return;
-      this.cluster.pause();
-      this.#replica = undefined;
-      await replica[Symbol.asyncDispose]();
+      await this.#stopReplica(replica);
       this.#startRemote();
     });
+  }
+
+  async #stopReplica(replica: Replica): Promise<void> {
+    this.cluster.pause();
+    this.#replica = undefined;
+    this.mesh.dismissWatchers();
+    await replica[Symbol.asyncDispose]();
   }
 
   /** One change at a time, also when its reason comes while another is under way. */
@@ -305,16 +298,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #hello(wants: "peer" | "watch"): Hello {
-    const { clusterId, nodeId, role, version, incarnation, starts, store } = this.#options;
-    const { storeId, raftId, epoch } = store.loaded.format!;
-    return {
-      ...{ wants, version, clusterId, nodeId, role, incarnation },
-      protocol: PROTOCOL,
-      epoch: this.#copy.state.revision > 0 ? this.#copy.epoch : epoch,
-      starts: [...starts],
-      storeId,
-      ...(raftId === undefined ? {} : { raftId }),
-    };
+    return helloOf(this.#options, this.#copy, wants);
   }
 
   #admitting() {
@@ -325,6 +309,7 @@ export class ControlPlane implements AsyncDisposable {
         const keyPem = await caKey();
         return keyPem === undefined ? undefined : { certPem: credentials.caBundle, keyPem };
       },
+      standDown: (node: string) => this.errands.letGo(node, "stand-down"),
     };
   }
 

@@ -1,14 +1,14 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { BackendRegistry } from "../backend/registry.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Cancel, Clock } from "../base/clock.ts";
 import { asDenimError, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Address, formatAddress } from "../ip/address.ts";
 import { equalPrefix, formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import { parseNetworkConfig } from "../lease/network.ts";
-import type { LeaseAttributes } from "../lease/records.ts";
+import { equalEpoch, type LeaseAttributes } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import { renderSubnetEnv } from "../lease/subnet-env.ts";
 import type { InterfaceWish } from "../host/interfaces.ts";
@@ -49,6 +49,7 @@ export interface RouteView {
 
 /** A leader's word that is older than this confirms nothing. */
 const CONFIRMED_MS = 5_000;
+const RECORD_MS = 1_000;
 
 /** This host's routes, and what its container runtimes are told. */
 export class DataPlane implements AsyncDisposable {
@@ -57,12 +58,17 @@ export class DataPlane implements AsyncDisposable {
   #place: Place | undefined;
   /** The network config that the place was found for, or was last looked for. */
   #network: string | undefined;
+  /** The network whose pools are remembered and whose backend this host has a place for. */
+  #settledNetwork: string | undefined;
   #networks: readonly Prefix[] = [];
   #programmed: Position | undefined;
+  /** Set while the disk does not have it. */
+  #recordDue: Cancel | undefined;
   #pass: Pass | undefined;
   #failure: DenimError | undefined;
   #envText: string | undefined;
   #writing: Promise<void> = Promise.resolve();
+  readonly #settled = Promise.withResolvers<void>();
 
   constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -115,6 +121,11 @@ export class DataPlane implements AsyncDisposable {
   /** The container runtimes of this host can start. */
   get subnetFileWritten(): boolean {
     return this.#envText !== undefined;
+  }
+
+  /** Resolves when the first pass is over and what follows from it is on disk. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
   /** What this data directory ever programmed. @throws `STORE_DAMAGED` */
@@ -173,6 +184,7 @@ export class DataPlane implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reconciler[Symbol.asyncDispose]();
+    if (this.#recordDue !== undefined) this.#recordNow();
     await this.#writing;
   }
 
@@ -182,12 +194,17 @@ export class DataPlane implements AsyncDisposable {
   }
 
   #onState(): void {
+    const view = this.#options.cluster.view();
+    const known = view && theNetwork(view.state);
+    // Mostly it is the nodes that have changed: their routes wait for nobody's disk.
+    if (known !== undefined && known === this.#settledNetwork) return this.#reconciler.trigger();
     this.#inOrder(async () => {
       const view = this.#options.cluster.view();
       const network = view && theNetwork(view.state);
       if (view !== undefined && network !== undefined) {
         await this.#rememberNetworks(network, view.position);
         if (network !== this.#network) await this.#prepareAnew(network);
+        this.#settledNetwork = this.#network === network ? network : undefined;
       }
       this.#reconciler.trigger();
     });
@@ -198,7 +215,8 @@ export class DataPlane implements AsyncDisposable {
     const added = networksOf(text).filter((network) => !this.#remembers(network));
     if (added.length === 0) return;
     const networks = [...this.#networks, ...added];
-    await this.#record(this.#programmed ?? { ...position, revision: 0 }, networks);
+    this.#programmed ??= { ...position, revision: 0 };
+    await this.#record(this.#programmed, networks);
     this.#networks = networks;
   }
 
@@ -250,24 +268,36 @@ export class DataPlane implements AsyncDisposable {
   #onPass(pass: Pass): void {
     this.#pass = pass;
     this.#failure = undefined;
+    if (pass.programmed !== undefined) this.#noteProgrammed(pass.programmed);
     this.#inOrder(async () => {
-      if (pass.programmed !== undefined) await this.#recordProgrammed(pass.programmed);
       await this.#writeSubnetFile();
+      this.#settled.resolve();
     });
   }
 
-  async #recordProgrammed(position: Position): Promise<void> {
+  /**
+   * On disk within a second, as an agent's copy of the state is: many hosts that join one after the
+   * other are one write.
+   */
+  #noteProgrammed(position: Position): void {
     const now = this.#programmed;
     const same = now !== undefined && now.revision === position.revision &&
-      now.epoch.n === position.epoch.n && now.epoch.random === position.epoch.random;
-    if (!same) await this.#record(position, this.#networks);
+      equalEpoch(now.epoch, position.epoch);
+    if (same) return;
+    this.#programmed = position;
+    this.#recordDue ??= this.#options.clock.after(RECORD_MS, () => this.#recordNow());
+  }
+
+  #recordNow(): void {
+    this.#recordDue?.();
+    this.#recordDue = undefined;
+    this.#inOrder(() => this.#record(this.#programmed!, this.#networks));
   }
 
   async #record(position: Position, networks: readonly Prefix[]): Promise<void> {
     const { epoch, revision } = position;
     const texts = networks.map(formatPrefix);
     await this.#options.identity.write("programmed", { epoch, revision, networks: texts });
-    this.#programmed = position;
   }
 
   /** Only for a lease that can be relied on, and only once this host's own routes are in. */

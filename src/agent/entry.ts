@@ -1,5 +1,4 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
-import { lookup } from "node:dns/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -18,8 +17,6 @@ import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import { parseEndpoint } from "../transport/address.ts";
 import { nameSchema } from "./border.ts";
-import { foundCluster, refuseLeftRoutes } from "./founding.ts";
-import { joinCluster } from "./joining.ts";
 import { advertised, attributesOf, findPlace, type Place } from "./place.ts";
 import type { Settings } from "./settings.ts";
 
@@ -56,14 +53,16 @@ export interface EntryOptions {
 const JOIN_RETRY_MS = 5_000;
 
 /**
- * Sees to it that this host has an identity. Resolves with an address that the data interface has
- * to reach, where one is known.
+ * Sees to it that this host has an identity. What it takes to make one is loaded for that alone: it
+ * would double every other start. Resolves with an address that the data interface has to reach,
+ * where one is known.
  *
  * @throws what founding or joining refuses, with the host as it was; `CANCELLED`
  */
 export async function enterCluster(options: EntryOptions): Promise<Address | undefined> {
   const { identity, way, settings, logger, signal, clock } = options;
   if (await identity.read("node") !== undefined) return await reachOf(settings.seeds[0]);
+  await checkPort(settings.listen);
   checkName(options.name);
   switch (way.kind) {
     case "found":
@@ -83,7 +82,7 @@ export async function enterCluster(options: EntryOptions): Promise<Address | und
 }
 
 /** @throws `PORT_IN_USE`, before anything was made that could not listen there */
-export async function checkPort({ host, port }: Settings["listen"]): Promise<void> {
+async function checkPort({ host, port }: Settings["listen"]): Promise<void> {
   if (port === 0) return;
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
@@ -118,6 +117,7 @@ function checkName(name: string): void {
 async function found(options: EntryOptions, network: string): Promise<void> {
   const { kernel, settings, identity, random, clock, name, onStep } = options;
   const config = withExplicitBackend(network);
+  const { foundCluster, refuseLeftRoutes } = await import("./founding.ts");
   // What is typed here has no room for a typo; what others have typed is kept.
   parseNetworkConfig(config, { unknownKeys: "refuse" });
   const { place, seed } = await checkHost(options, config, undefined);
@@ -193,6 +193,7 @@ async function joinOnce(
   const { settings, identity, name, clock, random, signal, onStep } = options;
   let secret = "";
   let reach: Address | undefined;
+  const { joinCluster } = await import("./joining.ts");
   await joinCluster({
     ...{ identity, name, clock, random, signal, onStep },
     storePath: storePath(settings),
@@ -283,6 +284,7 @@ async function reachOf(endpoint: string | undefined): Promise<Address | undefine
   const literal = tryParseAddress(host);
   if (literal !== undefined) return literal;
   try {
+    const { lookup } = await import("node:dns/promises");
     return tryParseAddress((await lookup(host, { family: 4 })).address);
   } catch {
     return undefined;

@@ -1,8 +1,37 @@
 import type { ErrorJson } from "../base/errors.ts";
-import { equalEpoch } from "../lease/records.ts";
+import { equalEpoch, type Incarnation, type Role } from "../lease/records.ts";
 import { type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
-import type { NodeIdentity } from "../transport/pki.ts";
+import type { NodeIdentity } from "../transport/certificate.ts";
+import { PROTOCOL } from "../transport/protocol.ts";
+import type { Copy } from "../store/copy.ts";
+import type { Store } from "../store/store.ts";
+
+/** What a node is, apart from what it knows. */
+export interface Self {
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly role: Role;
+  readonly version: string;
+  readonly incarnation: Incarnation;
+  /** Starts of this disk, newest last, the present one included. */
+  readonly starts: readonly string[];
+  readonly store: Store;
+}
+
+/** What this node says of itself. One that has no copy yet names the epoch that it joined in. */
+export function helloOf(self: Self, copy: Copy, wants: "peer" | "watch"): Hello {
+  const { clusterId, nodeId, role, version, incarnation, starts, store } = self;
+  const { storeId, raftId, epoch } = store.loaded.format!;
+  return {
+    ...{ wants, version, clusterId, nodeId, role, incarnation },
+    protocol: PROTOCOL,
+    epoch: copy.state.revision > 0 ? copy.epoch : epoch,
+    starts: [...starts],
+    storeId,
+    ...(raftId === undefined ? {} : { raftId }),
+  };
+}
 
 /**
  * Whether a peer with a good certificate is let in. What this node's copy of the state says

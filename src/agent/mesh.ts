@@ -69,6 +69,13 @@ export class Mesh implements Peers, AsyncDisposable {
     return true;
   }
 
+  /** Sends those who follow this node to a server that still is one. */
+  dismissWatchers(): void {
+    for (const [key, { channel }] of this.#inbound) {
+      if (key.endsWith("/watch")) channel.close("this node no longer holds the log");
+    }
+  }
+
   /** Keeps connections to exactly these nodes. */
   keep(nodes: ReadonlySet<string>): void {
     for (const [node, link] of this.#links) {

@@ -35,6 +35,10 @@ export interface NodeParts {
   readonly logger: Logger;
   /** Address that the data interface has to reach where nothing else was said. */
   readonly reach?: Address;
+  /** The store, where somebody has begun to open it; the node's from here on. */
+  readonly store?: Promise<Store>;
+  /** Makes this host forward packets. @default the kernel's switch for IPv4 */
+  readonly forward?: () => { readonly wasOff: boolean };
 }
 
 const RETRY_MS = 2_000;
@@ -81,7 +85,7 @@ export class Node implements AsyncDisposable {
    * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED`
    */
   static async start(parts: NodeParts): Promise<Node> {
-    const store = await Store.open(join(parts.settings.stateDir, "store"));
+    const store = await (parts.store ?? openStore(parts.settings));
     let node: Node | undefined;
     try {
       node = new Node(parts, await assemble(parts, store));
@@ -192,7 +196,8 @@ export class Node implements AsyncDisposable {
   #turnOnForwarding(): void {
     const { logger } = this.#parts;
     try {
-      if (enableForwarding(4).wasOff) logger.info("turned on net.ipv4.ip_forward");
+      const { forward = () => enableForwarding(4) } = this.#parts;
+      if (forward().wasOff) logger.info("turned on net.ipv4.ip_forward");
     } catch (error) {
       logger.warn("cannot turn on forwarding", { why: asDenimError(error).message });
     }
@@ -242,6 +247,11 @@ export class Node implements AsyncDisposable {
       .then(() => identity.write("servers", { members, seeds: [...this.#seeds] }))
       .catch(() => void (this.#rememberedServers = ""));
   }
+}
+
+/** @throws `STORE_DAMAGED` `STORE_LOCKED` `PERMISSION_DENIED` */
+export function openStore({ stateDir }: Settings): Promise<Store> {
+  return Store.open(join(stateDir, "store"));
 }
 
 interface Made {

@@ -4,7 +4,7 @@ import type { Logger } from "../base/log.ts";
 import { nodeByRaftId, type StateReader, theCluster } from "../lease/state.ts";
 import type { Replica } from "../replica/replica.ts";
 import { nextStep, type Server, type Situation, type Step } from "../roles/planner.ts";
-import { type ConnectedNotice, KIND } from "../transport/protocol.ts";
+import { type ConnectedNotice, KIND, type LeaveRequest } from "../transport/protocol.ts";
 import type { Mesh } from "./mesh.ts";
 import { SilenceWatch } from "./silence.ts";
 
@@ -19,6 +19,8 @@ export interface PlanningOptions {
 }
 
 const PLAN_EVERY_MS = 500;
+/** A join takes less between this and its entry. */
+const STAND_DOWN_MS = 15_000;
 const LET_GO_MS = 30_000;
 const CONNECTED_EVERY_MS = 2_000;
 /** A member whose log ends this close to the commit index is caught up. */
@@ -57,11 +59,12 @@ export class Planning implements AsyncDisposable {
 
   /**
    * Takes a node out of the group, then out of the cluster: as one that leaves and no longer uses
-   * its subnet, or as one that is put out.
+   * its subnet, or as one that is put out. One that stands down stays in the cluster, until the
+   * entry that lets its successor in puts it out.
    *
    * @throws `NOT_LEADER` `TIMEOUT`
    */
-  async letGo(node: string, how: "leave" | "remove"): Promise<void> {
+  async letGo(node: string, how: LeaveRequest["how"]): Promise<void> {
     const { replica, clock } = this.#options;
     const leads = () => replica()?.leads === true;
     this.#leaving.add(node);
@@ -76,15 +79,17 @@ export class Planning implements AsyncDisposable {
         });
       }
     } finally {
-      this.#leaving.delete(node);
+      // Who stands down must not be taken back before its successor is there.
+      const staysMs = how === "stand-down" ? STAND_DOWN_MS : 0;
+      clock.after(staysMs, () => this.#leaving.delete(node));
     }
   }
 
   /** One attempt; false while the node is in the group, or has just been taken back into it. */
-  async #goes(node: string, how: "leave" | "remove"): Promise<boolean> {
+  async #goes(node: string, how: LeaveRequest["how"]): Promise<boolean> {
     const { replica, state } = this.#options;
     if (this.#isMember(node)) return false;
-    if (state().get("node", node) === undefined) return true;
+    if (how === "stand-down" || state().get("node", node) === undefined) return true;
     try {
       await replica()!.propose({ kind: `node.${how}`, node });
       return true;

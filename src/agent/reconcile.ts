@@ -67,11 +67,17 @@ export interface ReconcilerOptions {
 /** The safety net under the kernel's events. */
 const PERIOD_MS = 30_000;
 
-/** Events come in bursts; the first starts a pass, the rest share the next one. */
-const GAP_MS = 100;
+/** Passes may use a tenth of one core, however large the tables and however busy the kernel. */
+const TIME_PER_COST = 10;
 
-/** A pass may use a tenth of one core, however large the tables and however busy the kernel. */
-const REST_PER_PASS = 9;
+/** What the cheapest pass counts for: a busy kernel gets 20 of them in a second, not all it asks. */
+const COST_MIN_MS = 5;
+
+/**
+ * How far that may be in arrears: after a quiet time a new route waits for nothing, also when
+ * several come one after the other, as they do when hosts join.
+ */
+const ARREARS_MAX_MS = 500;
 
 /** The key of a pass as a whole among the things that can fail. */
 const WHOLE_PASS = "pass";
@@ -88,7 +94,8 @@ export class Reconciler implements AsyncDisposable {
   #wake: { readonly atMs: number; readonly cancel: Cancel } | undefined;
   #running: Promise<void> | undefined;
   #again = false;
-  #restUntilMs = -Infinity;
+  /** When all passes so far will have used their share of the time and no more. */
+  #paidAtMs = -Infinity;
   #stopped = false;
   #reported = new Map<string, string>();
 
@@ -107,7 +114,7 @@ export class Reconciler implements AsyncDisposable {
   /** Something may have changed: look soon. Cheap, and may be called at any rate. */
   trigger(): void {
     if (this.#running !== undefined) this.#again = true;
-    else this.#wakeAt(this.#restUntilMs);
+    else this.#wakeAt(this.#mayStartAtMs());
   }
 
   /** Waits for a running pass. */
@@ -122,11 +129,18 @@ export class Reconciler implements AsyncDisposable {
     if (this.#stopped || (this.#wake !== undefined && this.#wake.atMs <= atMs)) return;
     this.#wake?.cancel();
     const { clock } = this.#options;
-    const cancel = clock.after(Math.max(0, atMs - clock.monotonicMs()), () => {
+    const start = () => {
       this.#wake = undefined;
       this.#running = this.#turn();
-    });
-    this.#wake = { atMs, cancel };
+    };
+    const delayMs = atMs - clock.monotonicMs();
+    // A timer of nothing would still let other work go first.
+    if (delayMs <= 0) start();
+    else this.#wake = { atMs, cancel: clock.after(delayMs, start) };
+  }
+
+  #mayStartAtMs(): number {
+    return this.#paidAtMs - ARREARS_MAX_MS;
   }
 
   /** One pass, and the date of the next. */
@@ -144,11 +158,14 @@ export class Reconciler implements AsyncDisposable {
       onFailure?.(error);
     }
     const endedMs = clock.monotonicMs();
-    this.#restUntilMs = endedMs + Math.max(GAP_MS, (endedMs - startedMs) * REST_PER_PASS);
-    this.#running = undefined;
-    const dueMs = Math.min(this.#retries.nextDueMs() ?? Infinity, endedMs + PERIOD_MS);
-    this.#wakeAt(this.#again ? this.#restUntilMs : Math.max(dueMs, this.#restUntilMs));
+    const costMs = Math.max(COST_MIN_MS, endedMs - startedMs);
+    this.#paidAtMs = Math.max(this.#paidAtMs, startedMs) + costMs * TIME_PER_COST;
+    const dueMs = this.#again
+      ? -Infinity
+      : Math.min(this.#retries.nextDueMs() ?? Infinity, endedMs + PERIOD_MS);
     this.#again = false;
+    this.#running = undefined;
+    this.#wakeAt(Math.max(dueMs, this.#mayStartAtMs()));
   }
 
   async #pass(startedMs: number): Promise<Pass | undefined> {

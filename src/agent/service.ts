@@ -16,7 +16,7 @@ import type { Feed, Position, View } from "../lease/cluster.ts";
 import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
 import { SINGLE } from "../lease/records.ts";
 import { nodeByName } from "../lease/state.ts";
-import { caPin } from "../transport/pki.ts";
+import { caPin } from "../transport/certificate.ts";
 import { createToken, encodeToken, hashSecret } from "../transport/token.ts";
 import { serversOf } from "./servers.ts";
 import { Metrics } from "./metrics.ts";
@@ -97,9 +97,11 @@ export class NodeService implements Service {
   }
 
   raft(): unknown {
-    const replica = this.#present().control.replica;
-    if (replica === undefined) return { member: false };
-    return { member: true, ...replica.status() };
+    const { control } = this.#present();
+    const { replica, digest } = control;
+    const revision = this.position()?.revision;
+    if (replica === undefined) return { member: false, revision, digest };
+    return { member: true, revision, digest, ...replica.status() };
   }
 
   tokens(): readonly TokenView[] {

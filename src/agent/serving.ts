@@ -40,7 +40,7 @@ export interface ServingParts {
   /** Routes of a node that is connected here, or to any server. */
   routesOf(node: string, where: "here" | "anywhere"): Promise<unknown>;
   /** Takes a node out of the group and the cluster, here or where the leader is. */
-  letGo(node: string, how: "leave" | "remove"): Promise<void>;
+  letGo(node: string, how: LeaveRequest["how"]): Promise<void>;
 }
 
 /** What this node answers to the peer whose hello this is. */

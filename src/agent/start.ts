@@ -1,10 +1,8 @@
 import { join } from "node:path";
-import { createApi } from "../api/app.ts";
-import { listenOnPort, listenOnSocket } from "../api/listen.ts";
 import type { Service } from "../api/service.ts";
 import type { Backend } from "../backend/backend.ts";
 import { BackendRegistry } from "../backend/registry.ts";
-import { type Clock, systemClock } from "../base/clock.ts";
+import { type Clock, sleep, systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { lockDirectory } from "../host/lock.ts";
@@ -12,8 +10,8 @@ import { requireNetworkRights } from "../host/rights.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
-import { checkPort, enterCluster, type Way } from "./entry.ts";
-import { Node } from "./node.ts";
+import { enterCluster, type Way } from "./entry.ts";
+import { Node, openStore } from "./node.ts";
 import { NodeService } from "./service.ts";
 import type { Settings } from "./settings.ts";
 import { leaveAsFound, leaveNothing, openStateDir } from "./state-dir.ts";
@@ -29,6 +27,9 @@ export interface StartOptions {
   readonly signal: AbortSignal;
   readonly onStep: (step: string, detail: string) => void;
 }
+
+/** How long the API of a host that was in its cluster before lets the routes go first. */
+const API_PATIENCE_MS = 1_000;
 
 /** A running daemon. */
 export interface Daemon extends AsyncDisposable {
@@ -63,6 +64,10 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     });
     const clock = systemClock({ bootMs: () => libc.bootMs() });
     const random = systemRandom();
+    const isNew = await identity.read("node") === undefined;
+    // The database reads its files while this thread loads code.
+    const store = isNew ? undefined : openStore(settings);
+    stack.defer(async () => await (await store?.catch(() => undefined))?.[Symbol.asyncDispose]());
     const kernel = stack.use(await LinuxKernel.open());
     const backends = new BackendRegistry(options.backends);
 
@@ -77,15 +82,21 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
         retirement.resolve();
       },
     });
-    await openApi(stack, { service, clock, logger }, settings);
-    await checkPort(settings.listen);
+    const api = () => openApi(stack, { service, clock, logger }, settings);
+    // Whoever waits for this host to get in can ask why it takes so long.
+    if (isNew) await api();
     const reach = await enterCluster({ ...options, identity, kernel, backends, clock, random });
     running.node = stack.use(
       await Node.start({
         ...{ settings, identity, kernel, backends, clock, random, logger },
         ...(reach === undefined ? {} : { reach }),
+        ...(store === undefined ? {} : { store }),
       }),
     );
+    if (!isNew) {
+      await routed(running.node, clock);
+      await api();
+    }
     return {
       service,
       retired: retirement.promise,
@@ -97,11 +108,25 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
   }
 }
 
+/**
+ * Containers wait for the subnet file, and nobody yet for the API, whose packages take as long to
+ * load as all of the rest: so it comes second. Not for ever: it also says what is in the way.
+ */
+async function routed(node: Node, clock: Clock): Promise<void> {
+  const stop = new AbortController();
+  await Promise.race([node.data.settled, sleep(clock, API_PATIENCE_MS, stop.signal)]);
+  stop.abort();
+}
+
 async function openApi(
   stack: AsyncDisposableStack,
   parts: { readonly service: Service; readonly clock: Clock; readonly logger: Logger },
   settings: Settings,
 ): Promise<void> {
+  const [{ createApi }, { listenOnPort, listenOnSocket }] = await Promise.all([
+    import("../api/app.ts"),
+    import("../api/listen.ts"),
+  ]);
   const logger = parts.logger.child("api");
   const all = createApi({ ...parts, logger, rights: "all" });
   const read = createApi({ ...parts, logger, rights: "read" });

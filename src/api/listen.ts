@@ -38,9 +38,19 @@ export async function listenOnSocket(app: Hono, path: string): Promise<ApiListen
   const server = serverFor(app);
   await listening(server, path, () => server.listen(path));
   chmodSync(path, 0o660);
-  const group = groupId("denim");
-  if (group !== undefined && process.getuid?.() === 0) chownSync(path, 0, group);
+  openToGroup(path);
   return listenerOf(server, () => rmSync(path, { force: true }));
+}
+
+/** For the members of a group that somebody made; in a user namespace it may have no number. */
+function openToGroup(path: string): void {
+  const group = groupId("denim");
+  if (group === undefined || process.getuid?.() !== 0) return;
+  try {
+    chownSync(path, 0, group);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
+  }
 }
 
 /** What a killed daemon left. Anything but a socket is somebody else's. @throws `CONFIG_INVALID` */

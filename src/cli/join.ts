@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { createInterface } from "node:readline/promises";
 import { Option } from "commander";
 import { DenimError } from "../base/errors.ts";
 import type { CommandContext, Register } from "./command.ts";
@@ -78,6 +77,7 @@ async function askToken(context: CommandContext, file: string | undefined): Prom
         "give it with --token-file FILE or in DENIM_TOKEN; a server makes one: denim token create",
     });
   }
+  const { createInterface } = await import("node:readline/promises");
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await prompt.question("  token: ");

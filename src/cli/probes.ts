@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Backend } from "../backend/backend.ts";
 import { assert } from "../base/errors.ts";
 import type { Probe } from "./self-test.ts";
 
@@ -93,12 +94,27 @@ async function probeTransport(): Promise<string> {
   return `mutual TLS over loopback, ${channel.isClosed ? "lost" : "let in"}`;
 }
 
-export const PROBES: readonly Probe[] = [
-  { name: "store", run: probeStore },
-  { name: "api", run: probeApi },
-  { name: "kernel", run: probeKernel },
-  { name: "transport", run: probeTransport },
-];
+export function probesOf(backends: readonly Backend[]): readonly Probe[] {
+  return [
+    { name: "store", run: probeStore },
+    { name: "api", run: probeApi },
+    { name: "kernel", run: probeKernel },
+    { name: "transport", run: probeTransport },
+    nodeProbe(backends),
+  ];
+}
+
+/** What a start does, and no more, for a node that lives in a folder. */
+export function startProbesOf(backends: readonly Backend[], folder: string): readonly Probe[] {
+  return [{ name: "kernel", run: probeKernel }, nodeProbe(backends, folder)];
+}
+
+function nodeProbe(backends: readonly Backend[], folder?: string): Probe {
+  return {
+    name: "node",
+    run: async () => (await import("./probe-node.ts")).probeNode(backends, folder),
+  };
+}
 
 /** A module from the disk that says `export const backend = defineBackend({…})`. */
 export function foreignProbe(path: string): Probe {

@@ -30,16 +30,24 @@ export async function runProbes(probes: readonly Probe[]): Promise<ProbeResult[]
   return results;
 }
 
+interface SelfTestFlags {
+  readonly foreign?: string;
+  readonly start?: string;
+  readonly json?: true;
+}
+
 /** For packagers and bug reports; hidden, because it says nothing about a cluster. */
-export function registerSelfTest(program: Command, { io }: CommandContext): void {
+export function registerSelfTest(program: Command, { io, backends }: CommandContext): void {
   program.command("self-test", { hidden: true })
     .description("check that the parts of this program work on this host")
     .option("--foreign <file>", "load this TypeScript module as a foreign backend is loaded")
+    .option("--start <folder>", "try a node's start alone; the node stays in the folder")
     .option("--json", "as JSON")
-    .action(async ({ foreign, json }: { foreign?: string; json?: true }) => {
-      const { foreignProbe, PROBES } = await import("./probes.ts");
+    .action(async ({ foreign, start, json }: SelfTestFlags) => {
+      const { foreignProbe, probesOf, startProbesOf } = await import("./probes.ts");
       const file = foreign === undefined || isAbsolute(foreign) ? foreign : resolve(foreign);
-      const results = await runProbes(file ? [...PROBES, foreignProbe(file)] : PROBES);
+      const probes = start ? startProbesOf(backends, start) : probesOf(backends);
+      const results = await runProbes(file ? [...probes, foreignProbe(file)] : probes);
       const ok = results.every((result) => result.ok);
       io.out(json ? renderJson({ ok, probes: results }) : renderResults(results, io.widthMax));
       if (ok) return;

@@ -1,6 +1,6 @@
 import type { Canonical } from "../base/canonical.ts";
 import { type Cancel, type Clock, every, sleep } from "../base/clock.ts";
-import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
+import { asDenimError, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { CallOptions, Cluster, Feed, Position, View } from "../lease/cluster.ts";
@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import type { Channel } from "../transport/channel.ts";
 import { backoffMs } from "../transport/link.ts";
 import { type FollowItem, KIND } from "../transport/protocol.ts";
+import { ask, signalOf } from "./ask.ts";
 import { Search } from "./search.ts";
 
 export interface RemoteOptions {
@@ -30,6 +31,8 @@ export interface RemoteOptions {
 const CALL_TIMEOUT_MS = 10_000;
 const FLUSH_MS = 1_000;
 const RETRY_MS = 50;
+/** Five times as long as a server takes between two words about how it stands. */
+const SILENT_MS = 10_000;
 /** A confirmation after this long is news: what waited for one can go on. */
 const CONFIRMED_GAP_MS = 3_000;
 
@@ -51,6 +54,8 @@ export class Remote implements Cluster {
   #channel: Channel | undefined;
   /** The copy is not to be resumed from: it differed from the server's. */
   #distrusted = false;
+  /** When the server last said anything in the stream. */
+  #heardMs = 0;
   /** When a leader last stood behind the copy, by way of the server. */
   #confirmedMs: number | undefined;
   #leaderNode: string | undefined;
@@ -62,7 +67,10 @@ export class Remote implements Cluster {
     this.#options = options;
     const { clock, random, servers, connect } = options;
     this.#search = new Search({ clock, random, servers, connect, signal: this.#stop.signal });
-    this.#cancelFlush = every(options.clock, FLUSH_MS, () => this.#flush());
+    this.#cancelFlush = every(options.clock, FLUSH_MS, () => {
+      this.#flush();
+      this.#leaveSilent();
+    });
     this.#running = this.#run();
   }
 
@@ -165,6 +173,7 @@ export class Remote implements Cluster {
     try {
       const channel = await this.#options.connect(address, this.#stop.signal);
       this.#channel = channel;
+      this.#heardMs = this.#options.clock.monotonicMs();
       await this.#followServer(channel, (item) => {
         if (!followed) this.#options.logger.info("following a server", { address });
         followed = true;
@@ -195,6 +204,7 @@ export class Remote implements Cluster {
     this.read("linearizable").catch(() => {});
     const parts: StateRecord[] = [];
     for await (const item of stream) {
+      this.#heardMs = this.#options.clock.monotonicMs();
       heard(item);
       switch (item.kind) {
         case "part":
@@ -225,6 +235,13 @@ export class Remote implements Cluster {
       this.#better = address;
       followed?.close("another server has a leader");
     });
+  }
+
+  /** A connection that lives is no server that works: it says every two seconds how it stands. */
+  #leaveSilent(): void {
+    const silentMs = this.#options.clock.monotonicMs() - this.#heardMs;
+    if (this.#channel === undefined || silentMs < SILENT_MS) return;
+    this.#channel.close("the server has said nothing for too long");
   }
 
   #tell(): void {
@@ -312,28 +329,5 @@ export class Remote implements Cluster {
       }
       await sleep(clock, RETRY_MS, options.signal);
     }
-  }
-}
-
-function signalOf({ signal }: CallOptions): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
-}
-
-/** @throws the refusal; `OUTCOME_UNKNOWN` where the other side may have acted */
-async function ask(
-  channel: Channel,
-  kind: string,
-  body: unknown,
-  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
-): Promise<unknown> {
-  try {
-    return await channel.request(kind, body, options);
-  } catch (error) {
-    if (!isDenimError(error, "CONNECTION_LOST", "TIMEOUT", "CANCELLED")) throw error;
-    throw new DenimError("OUTCOME_UNKNOWN", "The change may or may not have been made", {
-      why: error.message,
-      fix: "look before you repeat it: denim status",
-      cause: error,
-    });
   }
 }

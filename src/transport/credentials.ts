@@ -1,6 +1,6 @@
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { DenimError } from "../base/errors.ts";
-import { keyFits, splitBundle } from "./pki.ts";
+import { keyFits, splitBundle } from "./certificate.ts";
 
 /** What a node shows and whom it believes. PEM. */
 export interface Credentials {

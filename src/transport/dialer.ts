@@ -6,7 +6,7 @@ import { Channel, type ChannelOptions } from "./channel.ts";
 import { type Credentials, secureOptions, shownCertificates } from "./credentials.ts";
 import { FRAME_BYTES_STRANGER } from "./frame.ts";
 import { type Admit, greet, type Greeting, type Hello } from "./handshake.ts";
-import { judgeCertificate, type NodeIdentity } from "./pki.ts";
+import { judgeCertificate, type NodeIdentity } from "./certificate.ts";
 import { Wire } from "./wire.ts";
 
 export interface DialOptions {

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { type Clock, sleep } from "../base/clock.ts";
 import { asDenimError, DenimError, type ErrorJson } from "../base/errors.ts";
 import { FRAME_BYTES_PEER } from "./frame.ts";
-import type { NodeIdentity } from "./pki.ts";
+import type { NodeIdentity } from "./certificate.ts";
 import type { Wire } from "./wire.ts";
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128));

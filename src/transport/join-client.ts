@@ -6,7 +6,7 @@ import { cancelled, connect, type ConnectOptions } from "./dialer.ts";
 import { FRAME_BYTES_STRANGER } from "./frame.ts";
 import { greetStranger, type StrangerHello } from "./handshake.ts";
 import { Handlers } from "./handlers.ts";
-import { caPin, judgeCertificate, type NodeIdentity } from "./pki.ts";
+import { caPin, judgeCertificate, type NodeIdentity } from "./certificate.ts";
 import { Wire } from "./wire.ts";
 
 export interface JoinOptions extends ConnectOptions {

@@ -14,7 +14,7 @@ import {
   type Hello,
   refuse,
 } from "./handshake.ts";
-import { judgeCertificate } from "./pki.ts";
+import { judgeCertificate } from "./certificate.ts";
 import { Wire } from "./wire.ts";
 
 /** A connection without a certificate. It has to say `channel.start(handlers)`. */
@@ -200,7 +200,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(cannotListen(error, options)));
-    server.listen(options.port, options.host, resolve);
+    const { host, port } = options;
+    // Unnamed it is every address of both families, or of IPv4 where there is no IPv6.
+    if (host === "::") server.listen(port, resolve);
+    else server.listen(port, host, resolve);
   });
   server.on("error", (error) => options.log.error("listener failed", { why: error.message }));
   return listener;

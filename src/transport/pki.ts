@@ -1,20 +1,14 @@
-/** The cluster's certificates: the only file that knows @peculiar/x509. All of them are PEM text. */
+/**
+ * The cluster's certificates as they are made; all of them are PEM text. The only file that knows
+ * @peculiar/x509, which takes a third of a start to load: imported where somebody joins, and no
+ * sooner.
+ */
 import "./reflect.ts";
-import { createHash, createPublicKey, X509Certificate as NodeCertificate } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
-import { PIN_BYTES, type TokenRole } from "./token.ts";
-
-/** Who a certificate says its holder is. */
-export interface NodeIdentity {
-  readonly clusterId: string;
-  readonly nodeId: string;
-  /** It may serve joiners and agents: its certificate carries the serverAuth use. */
-  readonly canServe: boolean;
-  /** Wall clock, milliseconds since 1970. */
-  readonly notAfterMs: number;
-}
+import type { TokenRole } from "./token.ts";
 
 /** A certificate and the key that belongs to it. */
 export interface KeyPair {
@@ -29,6 +23,9 @@ export interface NodeCertificateRequest {
   /** Addresses that peers reach the node at, as text. */
   readonly ips?: readonly string[];
 }
+
+/** A request whose sender holds its key: see {@link proveCsr}. */
+export type ProvenCsr = x509.Pkcs10CertificateRequest;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -84,8 +81,9 @@ export async function createCsr(keyPem: string): Promise<string> {
 }
 
 /** Names the key inside a request: the same key asked twice is the same join. Hex. */
-export function csrKeyId(csrPem: string): string {
-  const spki = new Uint8Array(parseCsr(csrPem).publicKey.rawData);
+export function csrKeyId(csr: string | ProvenCsr): string {
+  const { publicKey } = typeof csr === "string" ? parseCsr(csr) : csr;
+  const spki = new Uint8Array(publicKey.rawData);
   return createHash("sha256").update(spki).digest("hex");
 }
 
@@ -93,7 +91,7 @@ export function csrKeyId(csrPem: string): string {
  * Who sent the request holds its key. Throws `REQUEST_INVALID` when the request is not one, is not
  * signed by its own key, or holds another kind of key than P-256.
  */
-export async function proveCsr(csrPem: string): Promise<x509.Pkcs10CertificateRequest> {
+export async function proveCsr(csrPem: string): Promise<ProvenCsr> {
   const csr = parseCsr(csrPem);
   const algorithm = csr.publicKey.algorithm as { name: string; namedCurve?: string };
   if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== ALGORITHM.namedCurve) {
@@ -106,11 +104,11 @@ export async function proveCsr(csrPem: string): Promise<x509.Pkcs10CertificateRe
 /** Signs a node certificate for 90 days. Throws what {@link proveCsr} throws. */
 export async function issueCertificate(
   ca: KeyPair,
-  csrPem: string,
+  request: string | ProvenCsr,
   wanted: NodeCertificateRequest,
   clock: Clock,
 ): Promise<string> {
-  const csr = await proveCsr(csrPem);
+  const csr = typeof request === "string" ? await proveCsr(request) : request;
   const issuer = new x509.X509Certificate(ca.certPem);
   const signing = await importKeys(ca.keyPem);
   const nowMs = clock.wallMs();
@@ -136,67 +134,6 @@ export async function issueCertificate(
     ],
   });
   return pemOf(certificate);
-}
-
-/** What a token pins: the first 160 bits of the SHA-256 of a CA's public key (its SPKI). */
-export function caPin(certificate: string | Uint8Array): Uint8Array {
-  const spki = new NodeCertificate(certificate).publicKey.export({ type: "spki", format: "der" });
-  return new Uint8Array(createHash("sha256").update(spki).digest().subarray(0, PIN_BYTES));
-}
-
-/** The certificates of a bundle, one text each. */
-export function splitBundle(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-}
-
-/** Whether the key and the certificate are a pair; a bundle's first certificate counts. */
-export function keyFits(keyPem: string, certPem: string): boolean {
-  const wanted = new NodeCertificate(certPem).publicKey.export({ type: "spki", format: "der" });
-  return createPublicKey(keyPem).export({ type: "spki", format: "der" }).equals(wanted);
-}
-
-/** Reads an identity without judging it. Throws `PEER_REFUSED` when it is not a node's certificate. */
-export function readIdentity(certificate: string | Uint8Array): NodeIdentity {
-  const parsed = parseCertificate(certificate);
-  const names = parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
-  const uses = parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [];
-  for (const name of names) {
-    const match = name.type === "url" && /^denim:\/\/([^/]+)\/node\/([^/]+)$/.exec(name.value);
-    if (!match) continue;
-    return {
-      clusterId: match[1]!,
-      nodeId: match[2]!,
-      canServe: uses.includes(USE_SERVER),
-      notAfterMs: parsed.notAfter.getTime(),
-    };
-  }
-  throw refused("its certificate names no Denim node");
-}
-
-/**
- * Judges a node's certificate against the CAs of a bundle: signed by one of them, both within
- * their time. Throws `PEER_REFUSED` with the reason. That the peer holds the key was proved by the
- * TLS handshake, which checks that signature on both runtimes whatever it thinks of the chain.
- */
-export function judgeCertificate(
-  certificate: string | Uint8Array,
-  bundlePem: string,
-  nowMs: number,
-): NodeIdentity {
-  const identity = readIdentity(certificate);
-  const leaf = new NodeCertificate(certificate);
-  const issuer = splitBundle(bundlePem).map((pem) => new NodeCertificate(pem))
-    .find((ca) => ca.ca && leaf.checkIssued(ca) && leaf.verify(ca.publicKey));
-  if (issuer === undefined) throw refused("its certificate is not from this cluster's CA");
-  for (const [name, one] of [["certificate", leaf], ["CA", issuer]] as const) {
-    if (nowMs < Date.parse(one.validFrom)) {
-      throw refused(`its ${name} is valid only from ${one.validFrom}`, "check the clocks");
-    }
-    if (nowMs > Date.parse(one.validTo)) {
-      throw refused(`its ${name} expired on ${one.validTo}`, "bring it back: denim rejoin ADDRESS");
-    }
-  }
-  return identity;
 }
 
 function identityUri(clusterId: string, nodeId: string): string {
@@ -232,28 +169,10 @@ function parseCsr(csrPem: string): x509.Pkcs10CertificateRequest {
   }
 }
 
-function parseCertificate(certificate: string | Uint8Array): x509.X509Certificate {
-  try {
-    return new x509.X509Certificate(
-      typeof certificate === "string" ? certificate : new Uint8Array(certificate),
-    );
-  } catch (cause) {
-    throw refused("its certificate cannot be read", undefined, cause);
-  }
-}
-
 function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString("pem").trim()}\n`;
 }
 
 function invalidCsr(why: string, cause?: unknown): DenimError {
   return new DenimError("REQUEST_INVALID", "The certificate request was refused", { why, cause });
-}
-
-function refused(why: string, fix?: string, cause?: unknown): DenimError {
-  return new DenimError("PEER_REFUSED", "The peer is not let in", {
-    why,
-    ...(fix === undefined ? {} : { fix }),
-    cause,
-  });
 }

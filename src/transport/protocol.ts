@@ -89,8 +89,11 @@ export interface ConnectedNotice {
 
 export interface LeaveRequest {
   readonly node: string;
-  /** By its own wish, or put out by others. */
-  readonly how: "leave" | "remove";
+  /**
+   * By its own wish; put out by others; or only out of the Raft group, for a node that is about to
+   * take its place.
+   */
+  readonly how: "leave" | "remove" | "stand-down";
 }
 
 /** Records in one part of a snapshot: some 128 KiB. */

@@ -75,8 +75,14 @@ t.test("routes that ip or a link took away are back at once, and others' stay", 
   ip("link set eth0 down");
   ip("link set eth0 up");
   t.ok(await isThere(`${both} 10.42.9.0/24 via 10.0.0.9 dev eth0`), "repaired after the link");
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const quiet = passes.length;
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  t.equal(passes.length, quiet, "its own changes wake nobody");
+  const comesToRest = async () => {
+    const deadlineMs = performance.now() + REPAIR_MS_MAX;
+    while (performance.now() < deadlineMs) {
+      const before = passes.length;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      if (passes.length === before) return true;
+    }
+    return false;
+  };
+  t.ok(await comesToRest(), "its own changes wake nobody");
 });

@@ -1,4 +1,5 @@
 import t from "tap";
+import { backends } from "../../plugins/mod.ts";
 import { run } from "../../src/cli/program.ts";
 import type { Io } from "../../src/cli/output.ts";
 import { DenimError } from "../../src/base/errors.ts";
@@ -13,7 +14,7 @@ async function denim(line: string, env: Io["env"] = {}) {
     widthMax: undefined,
     env,
   };
-  const status = await run(line.split(" ").filter(Boolean), { io, version: "1.2.3", backends: [] });
+  const status = await run(line.split(" ").filter(Boolean), { io, version: "1.2.3", backends });
   return { status, out, err };
 }
 
@@ -62,6 +63,7 @@ t.test("every part of the program works on this runtime", async (t) => {
     "api",
     "kernel",
     "transport",
+    "node",
   ]);
 });
 

@@ -31,6 +31,7 @@ t.test("the binary works alone: in an empty folder, with an empty environment", 
     "api true",
     "kernel true",
     "transport true",
+    "node true",
     "foreign true",
   ]);
 });

@@ -6,6 +6,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import t from "tap";
+import { sendSignal } from "../../src/cli/lab/signal.ts";
 import { cannotLab, eventually, onNode } from "../support/lab.ts";
 import type { Test } from "../support/tap.ts";
 
@@ -42,9 +43,14 @@ class Demo {
     this.child.stderr!.on("data", (text) => void (this.#err += text));
     this.ended = once(this.child, "exit").then(([status]) => status as number | null);
     t.teardown(async () => {
-      this.child.kill("SIGTERM");
+      this.signal("SIGTERM");
       await this.ended;
     });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    const { pid, exitCode, signalCode } = this.child;
+    if (exitCode === null && signalCode === null) sendSignal(pid!, name);
   }
 
   get said(): string {
@@ -138,7 +144,7 @@ t.test("its API answers outside, what it shows can be typed, and Ctrl-C ends it"
   t.equal((await ask(`${api}/v1/tokens`)).status, 404, "or read what lets a host in");
   t.match(type(look["host a"]!).out, /10\.244\.1\.0\/24/);
   t.match(type(look["inside b"]!).out, /10\.244\.1\.0\/24 via 192\.0\.2\.1 dev eth0 proto/);
-  demo.child.kill("SIGINT");
+  demo.signal("SIGINT");
   t.equal(await demo.ended, 0);
   t.same(demo.leftovers(), []);
 });
@@ -154,7 +160,7 @@ t.test("without root it enters a user namespace, and the API is still outside", 
   t.equal(JSON.parse((await ask(`${api}/v1/leases`)).text).items.length, 3);
   t.match(type(look["inside b"]!, PLAIN_USER).out, /10\.244\.1\.0\/24 via 192\.0\.2\.1/);
   t.match(type(look["host a"]!, PLAIN_USER).out, /10\.244\.1\.0\/24/);
-  demo.child.kill("SIGTERM");
+  demo.signal("SIGTERM");
   t.equal(await demo.ended, 0);
   t.same(demo.leftovers(), []);
 });
@@ -165,7 +171,7 @@ t.test("whatever happens to the process outside, nothing stays inside", {
 }, async (t) => {
   const demo = new Demo(t, ["--json", "--hosts", "2"], PLAIN_USER);
   await demo.outcome();
-  demo.child.kill("SIGKILL");
+  demo.signal("SIGKILL");
   await demo.ended;
   await eventually("all is gone", async () => demo.leftovers().length === 0 ? true : undefined);
   t.same(demo.leftovers(), []);
@@ -174,7 +180,7 @@ t.test("whatever happens to the process outside, nothing stays inside", {
 t.test("interrupted half-way, it removes what there is", options, async (t) => {
   const demo = new Demo(t, []);
   await demo.has("✓ a: denim init");
-  demo.child.kill("SIGTERM");
+  demo.signal("SIGTERM");
   t.equal(await demo.ended, 130);
   t.match(demo.said, /Removed: 4 namespaces/);
   t.same(demo.leftovers(), []);
@@ -183,7 +189,7 @@ t.test("interrupted half-way, it removes what there is", options, async (t) => {
 t.test("what a killed run has left, the next one removes", options, async (t) => {
   const killed = new Demo(t, ["--json", "--hosts", "2"]);
   await killed.outcome();
-  killed.child.kill("SIGKILL");
+  killed.signal("SIGKILL");
   await killed.ended;
   t.ok(killed.leftovers().length > 0);
   const next = new Demo(t, ["--once", "--hosts", "2"]);

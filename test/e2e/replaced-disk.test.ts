@@ -32,12 +32,21 @@ async function clusterOf(host: Host): Promise<string> {
 }
 
 /** Two hosts in a cluster, one of them with an empty disk now; its routes are still there. */
-async function replacedDisk(t: Test): Promise<{ a: Host; b: Host; routes: string[] }> {
+async function replacedDisk(
+  t: Test,
+  role?: "standby",
+): Promise<{ a: Host; b: Host; routes: string[] }> {
   const lab = await makeLab(t);
   const [a, b] = [await lab.addHost("a"), await lab.addHost("b")];
   await found(a, onNode);
   await joinBy(b, onNode, a, await makeToken(a));
   await untilRouted([a, b]);
+  if (role !== undefined) {
+    await eventually(`b is a ${role}`, async () => {
+      const status = await b.ask(onNode, ["status"]) as { role: string };
+      return status.role === role ? true : undefined;
+    });
+  }
   await b.daemon!.stop("SIGKILL");
   rmSync(b.stateDir, { recursive: true });
   return { a, b, routes: await ownRoutes(b) };
@@ -58,7 +67,8 @@ t.test("a plain unit waits on an empty disk, and forms nothing", options, async 
 });
 
 t.test("a unit with seeds and a token joins the cluster that there is", options, async (t) => {
-  const { a, b } = await replacedDisk(t);
+  // Once b is a standby, so that taking its place means taking it out of the Raft group first.
+  const { a, b } = await replacedDisk(t, "standby");
   const before = await subnetOf(b);
   const tokenFile = join(b.folder, "token");
   writeFileSync(tokenFile, `${await makeToken(a)}\n`);

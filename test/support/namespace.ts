@@ -32,6 +32,19 @@ export function enterNamespace(): () => void {
   };
 }
 
+/** Moves this thread into a namespace that has a name, until the result is called. */
+export function enterNamed(name: string): () => void {
+  const home = open("/proc/thread-self/ns/net", 0, 0);
+  const there = open(`/run/netns/${name}`, 0, 0);
+  const error = setns(there, CLONE_NEWNET) === 0 ? 0 : koffi.errno();
+  close(there);
+  if (error !== 0) throw new Error(`setns ${name}: errno ${error}`);
+  return () => {
+    if (setns(home, CLONE_NEWNET) !== 0) throw new Error(`setns: errno ${koffi.errno()}`);
+    close(home);
+  };
+}
+
 /** As {@link enterNamespace}, until the test's end. */
 export function inNamespace(t: Test): void {
   t.teardown(enterNamespace());

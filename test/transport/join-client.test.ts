@@ -6,7 +6,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { type Credentials, secureOptions } from "../../src/transport/credentials.ts";
 import { openJoin } from "../../src/transport/join-client.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
-import { caPin } from "../../src/transport/pki.ts";
+import { caPin } from "../../src/transport/certificate.ts";
 import { createToken, hashSecret, secretMatches } from "../../src/transport/token.ts";
 import { FakeClock } from "../support/clock.ts";
 import { openPort, type TestPort } from "../support/cluster-port.ts";

@@ -10,7 +10,7 @@ import { connect } from "../../src/transport/dialer.ts";
 import { encodeFrame } from "../../src/transport/frame.ts";
 import { greetStranger } from "../../src/transport/handshake.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
-import { readIdentity } from "../../src/transport/pki.ts";
+import { readIdentity } from "../../src/transport/certificate.ts";
 import { Wire } from "../../src/transport/wire.ts";
 import type { Joiner, ListenerOptions } from "../../src/transport/listener.ts";
 import { dialAs, openPort } from "../support/cluster-port.ts";

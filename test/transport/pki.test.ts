@@ -6,15 +6,17 @@ import t from "tap";
 import { systemClock } from "../../src/base/clock.ts";
 import {
   caPin,
+  judgeCertificate,
+  keyFits,
+  readIdentity,
+  splitBundle,
+} from "../../src/transport/certificate.ts";
+import {
   createCa,
   createCsr,
   createKey,
   csrKeyId,
   issueCertificate,
-  judgeCertificate,
-  keyFits,
-  readIdentity,
-  splitBundle,
 } from "../../src/transport/pki.ts";
 import { FakeClock } from "../support/clock.ts";
 import { testCluster } from "../support/pki.ts";

@@ -4,6 +4,7 @@ import process from "node:process";
 import { DenimError } from "../../base/errors.ts";
 import { runProgram } from "../lab/ip.ts";
 import { ownProgram } from "../lab/self.ts";
+import { sendSignal } from "../lab/signal.ts";
 import { forward } from "./forward.ts";
 import { makeNames, outsideSocketIn, readSocketIn } from "./names.ts";
 
@@ -58,12 +59,11 @@ export async function playInUserNamespace(
 
 function runInside(command: readonly string[]): Promise<number> {
   const child = spawn("unshare", [...ENTER, "sh", "-c", `${PREPARE}exec "$@"`, "sh", ...command], {
-    // The pipe is never written to: it ends when this process does, however that happens.
-    stdio: ["pipe", "inherit", "inherit"],
+    stdio: ["ignore", "inherit", "inherit"],
   });
   // A terminal sends Ctrl-C to both, another program to this one only; twice is as good as once.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => child.kill(signal));
+    process.on(signal, () => sendSignal(child.pid!, signal));
   }
   return new Promise((resolve, reject) => {
     child.once("error", reject);

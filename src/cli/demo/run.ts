@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import process from "node:process";
-import { systemClock } from "../../base/clock.ts";
+import { type Clock, every, systemClock } from "../../base/clock.ts";
 import { DenimError } from "../../base/errors.ts";
 import { ExitStatus } from "../command.ts";
 import { type DemoFlags, HOSTS_DEFAULT } from "../demo.ts";
@@ -49,7 +49,7 @@ export async function runDemo(flags: DemoFlags, io: Io): Promise<void> {
     say(`An earlier run was killed. ${renderRemoved(removed)}`);
   }
   const program = ownProgram();
-  using interrupt = listenForSignals(flags.inside !== undefined);
+  using interrupt = listenForEnd(clock, flags.inside !== undefined);
   const { signal } = interrupt;
   const lab = await Lab.create({ ...names, clock, prober: program });
   try {
@@ -136,18 +136,26 @@ function look({ lab, api, flags }: Stage) {
   return lookAround({ hosts: lab.hosts, program: ownProgram(), port: api.port, place });
 }
 
-/** Aborts on whatever asks the program to end. */
-function listenForSignals(untilInputEnds: boolean): Disposable & { readonly signal: AbortSignal } {
+const PARENT_PERIOD_MS = 500;
+
+/** Aborts on whatever asks the program to end; in a user namespace also with its parent's end. */
+function listenForEnd(
+  clock: Clock,
+  watchesParent: boolean,
+): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
   const abort = () => controller.abort();
   const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const name of names) process.on(name, abort);
-  if (untilInputEnds) process.stdin.once("end", abort).once("close", abort).resume();
+  const parent = process.ppid;
+  const cancel = watchesParent
+    ? every(clock, PARENT_PERIOD_MS, () => process.ppid === parent || abort())
+    : () => {};
   return {
     signal: controller.signal,
     [Symbol.dispose]() {
       for (const name of names) process.off(name, abort);
-      if (untilInputEnds) process.stdin.destroy();
+      cancel();
     },
   };
 }

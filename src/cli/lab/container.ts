@@ -5,6 +5,7 @@ import { formatAddress, parseAddress } from "../../ip/address.ts";
 import { ipBatch } from "./ip.ts";
 import type { Loss, ProbeAnswer, ProbeRequest } from "./probe.ts";
 import { plainEnvironment, type Program } from "./self.ts";
+import { sendSignal } from "./signal.ts";
 
 /** The bridge inside a host that its containers hang on. */
 export const CONTAINER_BRIDGE = "cni0";
@@ -89,7 +90,7 @@ export class Container {
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGKILL");
+    sendSignal(this.#child.pid!, "SIGKILL");
     await ended;
   }
 

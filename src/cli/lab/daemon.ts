@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { DenimError } from "../../base/errors.ts";
 import { get } from "./http.ts";
 import { plainEnvironment, type Program } from "./self.ts";
+import { sendSignal } from "./signal.ts";
 import { waitFor, type WaitOptions } from "./wait.ts";
 
 export interface DaemonOptions {
@@ -21,12 +22,10 @@ export class Daemon {
   /** Its exit status; `null` when a signal ended it. */
   readonly ended: Promise<number | null>;
   readonly #options: DaemonOptions;
-  readonly #child: ChildProcess;
   #status: number | null | undefined;
 
   private constructor(options: DaemonOptions, child: ChildProcess) {
     this.#options = options;
-    this.#child = child;
     this.pid = child.pid!;
     this.ended = new Promise((resolve) => {
       child.once("exit", (status) => {
@@ -68,7 +67,7 @@ export class Daemon {
 
   /** Ends it and resolves with its exit status when it is gone. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
-    if (this.isRunning) this.#child.kill(signal);
+    if (this.isRunning) sendSignal(this.pid, signal);
     return await this.ended;
   }
 

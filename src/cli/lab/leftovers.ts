@@ -4,8 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
-import process from "node:process";
 import { type Clock, sleep } from "../../base/clock.ts";
+import { sendSignal } from "./signal.ts";
 
 /** Where iproute2 keeps the names of network namespaces. */
 export const NAMES_FOLDER = "/run/netns";
@@ -49,7 +49,7 @@ export async function removeLeftovers(names: LabNames, clock: Clock): Promise<Le
   const endMs = clock.monotonicMs() + 5_000;
   // A process may have been starting another one while it was killed.
   for (let left = found.processes; left.length > 0 && clock.monotonicMs() < endMs;) {
-    left.forEach(kill);
+    left.forEach((pid) => sendSignal(pid, "SIGKILL"));
     await sleep(clock, 10);
     left = found.namespaces.flatMap(processesIn);
     left.forEach((pid) => ended.add(pid));
@@ -62,7 +62,7 @@ export async function removeLeftovers(names: LabNames, clock: Clock): Promise<Le
 /** The same without waiting: for the moment in which this process ends. */
 export function removeLeftoversNow(names: LabNames): void {
   const { namespaces, processes } = findLeftovers(names);
-  processes.forEach(kill);
+  processes.forEach((pid) => sendSignal(pid, "SIGKILL"));
   removeNames(namespaces);
   rmSync(names.folder, { recursive: true, force: true, maxRetries: 5 });
 }
@@ -99,12 +99,4 @@ function linksIn(namespace: string): string[] {
   const links = JSON.parse(stdout || "[]") as { ifname: string }[];
   return links.map(({ ifname }) => ifname).filter((name) => name !== "lo")
     .map((name) => `${namespace}/${name}`);
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
 }
