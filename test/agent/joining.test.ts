@@ -13,7 +13,8 @@ import type { CommandOf } from "../../src/lease/command.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { Store } from "../../src/store/store.ts";
 import { openJoin } from "../../src/transport/join-client.ts";
-import { caPin, createCsr, createKey, keyFits, readIdentity } from "../../src/transport/pki.ts";
+import { caPin, keyFits, readIdentity } from "../../src/transport/certificate.ts";
+import { createCsr, createKey } from "../../src/transport/pki.ts";
 import { createToken, encodeToken, hashSecret, type Token } from "../../src/transport/token.ts";
 import { fastClock } from "../support/fast-clock.ts";
 import { openPort } from "../support/cluster-port.ts";
@@ -32,6 +33,7 @@ const HOUR_MS = 3_600_000;
 class Desk {
   readonly memory = new MemoryCluster(fastClock(20));
   readonly log = new RecordingLogger();
+  readonly stoodDown: string[] = [];
   hasCaKey = true;
   address = "";
 
@@ -40,6 +42,7 @@ class Desk {
     const parts = {
       ...{ cluster: desk.memory, clock, random, logger: desk.log },
       ca: () => Promise.resolve(desk.hasCaKey ? pki.ca : undefined),
+      standDown: (node: string) => Promise.resolve(void desk.stoodDown.push(node)),
     };
     const port = await openPort(t, pki, { onJoiner: (joiner) => admitJoiner(parts, joiner) });
     desk.address = port.address;
