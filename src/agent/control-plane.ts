@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { theGroup } from "../lease/state.ts";
+import { theCluster, theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
@@ -228,9 +228,11 @@ export class ControlPlane implements AsyncDisposable {
     if (!isMember && wasMember) this.#leaveGroup(replica);
   }
 
-  /** A node that the copy does not know may be newer than the copy; one that is gone has a stone. */
-  readonly #isMember = (node: string): boolean =>
-    this.#copy.state.get("tombstone", node) === undefined;
+  /** Who is connected was known when it was let in, unless nothing was known here at all. */
+  readonly #isMember = (node: string): boolean => {
+    const { state } = this.#copy;
+    return state.get("node", node) !== undefined || theCluster(state) === undefined;
+  };
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */
   #leaveGroup(replica: Replica): void {

@@ -7,7 +7,7 @@ import { testCluster } from "../support/pki.ts";
 import { openServer, TestAgent } from "../support/remote-rig.ts";
 
 const pki = await testCluster();
-const CLOCK = fastClock(10);
+const CLOCK = fastClock(20);
 /** Two clusters with this one are the same, down to the bytes. */
 const STILL = { ...CLOCK, wallMs: () => WALL_MS };
 
