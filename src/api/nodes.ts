@@ -14,7 +14,7 @@ export function nodeRoutes(service: Service): Hono {
     onlyKnown(context, ["consistency"]);
     const wanted = context.req.param("node");
     const node = (await service.nodes(consistencyOf(context)))
-      .find(({ id, name }) => id === wanted || name === wanted);
+      .find(({ id, name, self }) => [id, name, self ? "self" : id].includes(wanted));
     if (node === undefined) throw new DenimError("NOT_FOUND", `There is no node "${wanted}"`);
     return context.json(node);
   });

@@ -19,14 +19,17 @@ export function consistencyOf(context: Context): Consistency {
   });
 }
 
-/** @throws `REQUEST_INVALID` */
-export async function jsonBody(context: Context): Promise<unknown> {
+/** @throws `REQUEST_INVALID` on anything but an object */
+export async function jsonBody(context: Context): Promise<object> {
+  let body: unknown;
   try {
-    return await context.req.json();
+    body = await context.req.json();
   } catch (cause) {
     throw new DenimError("REQUEST_INVALID", "The body is not JSON", {
       why: (cause as Error).message,
       cause,
     });
   }
+  if (typeof body === "object" && body !== null && !Array.isArray(body)) return body;
+  throw new DenimError("REQUEST_INVALID", "The body is not a JSON object");
 }

@@ -1,0 +1,238 @@
+/** What a person types, what the daemon is asked, and what is shown. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import t, { type Test } from "tap";
+import { createApi } from "../../src/api/app.ts";
+import { listenOnSocket } from "../../src/api/listen.ts";
+import type { Service } from "../../src/api/service.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { DenimError, type ErrorCode, ERRORS } from "../../src/base/errors.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import { run } from "../../src/cli/program.ts";
+import { seededRandom } from "../../src/base/random.ts";
+import { createToken, encodeToken } from "../../src/transport/token.ts";
+import { FakeService, SECRET, STATUS } from "../support/fake-service.ts";
+import { temporaryFolder } from "../support/folders.ts";
+
+// Whoever runs the tests at a terminal is not to be asked.
+Object.defineProperty(process.stdin, "isTTY", { value: false, configurable: true });
+
+interface Said {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+class Machine {
+  readonly service = new FakeService();
+  readonly folder: string;
+  readonly socket: string;
+  env: Record<string, string> = {};
+
+  constructor(t: Test) {
+    this.folder = temporaryFolder(t);
+    this.socket = join(this.folder, "denim.sock");
+  }
+
+  static async open(t: Test): Promise<Machine> {
+    const machine = new Machine(t);
+    const service: Service = machine.service;
+    const app = createApi({ service, clock: systemClock(), logger: silentLogger, rights: "all" });
+    const listener = await listenOnSocket(app, machine.socket);
+    t.teardown(() => listener[Symbol.asyncDispose]());
+    return machine;
+  }
+
+  async type(...words: readonly string[]): Promise<Said> {
+    let [out, err] = ["", ""];
+    const io = {
+      out: (text: string) => void (out += text),
+      err: (text: string) => void (err += text),
+      widthMax: undefined,
+      env: this.env,
+    };
+    const context = { io, version: "1.2.3", backends: [] };
+    const status = await run([...words, "--socket", this.socket], context);
+    return { status, out, err };
+  }
+}
+
+const READS: readonly (readonly [string, RegExp, string])[] = [
+  [
+    "status",
+    /^host0 · amber-arch · leader · denim 0\.1\.0\n {2}lease {5}10\.5\.1\.0\/24 {3}held/,
+    "lease",
+  ],
+  [
+    "node list",
+    /^NODE +ROLE +SUBNET[^]*\nhost0 \* +leader +10\.5\.1\.0\/24[^]*host1[^]* silent /,
+    "items",
+  ],
+  ["node ls", /^NODE/, "items"],
+  ["node", /^NODE/, "items"],
+  ["node show host1", /host1 +agent/, "id"],
+  [
+    "lease list",
+    /^SUBNET +NODE[^]*\n10\.5\.2\.0\/24 +host1 +192\.168\.0\.1 +host-gw +1 h/,
+    "items",
+  ],
+  ["lease", /^SUBNET/, "items"],
+  ["lease list --contains 10.5.2.9", /^SUBNET.*\n10\.5\.2\.0\/24.*\n$/, "items"],
+  ["lease show 10.5.1.0/24", /host0/, "subnet"],
+  ["route", /^DESTINATION +VIA[^]*\n10\.5\.2\.0\/24 +192\.168\.0\.1 +eth0 +failed +why\n/, "items"],
+  ["route host1", /^DESTINATION/, "items"],
+  ["network", /"Network": "10\.5\.0\.0\/16"[^]*\nrevision 4\nwarning: careful\n$/, "config"],
+  ["network show", /revision 4/, "text"],
+  ["token list", /^ID +NAME[^]*\nabcd1234 +– +server +any/, "items"],
+  ["node rm host1", /^name of host1 is out\n$/, "name"],
+  ["token revoke abcd1234", /^abcd1234 is revoked\n$/, "revoked"],
+  ["leave --yes", /^This host has left; 10\.5\.1\.0\/24 is free again\.\n$/, "subnets"],
+];
+
+t.test("each command has a text for people and one JSON document for programs", async (t) => {
+  const machine = await Machine.open(t);
+  for (const [line, text, member] of READS) {
+    const shown = await machine.type(...line.split(" "));
+    t.same([shown.status, shown.err], [0, ""], line);
+    t.match(shown.out, text, line);
+    const json = await machine.type(...line.split(" "), "--json");
+    t.ok(member in JSON.parse(json.out), line);
+  }
+  machine.env = { DENIM_OUTPUT: "json" };
+  t.ok("items" in JSON.parse((await machine.type("node")).out));
+});
+
+t.test("what is not well is on the first screen", async (t) => {
+  const machine = await Machine.open(t);
+  const lease = {
+    state: "fenced",
+    subnets: ["10.5.1.0/24"],
+    trustedForMs: 0,
+    why: "taken",
+  } as const;
+  const checks = [{ name: "lease", ok: false, why: "taken" }];
+  machine.service.view = { ...STATUS, lease, ready: false, checks };
+  const { out } = await machine.type("status");
+  t.match(out, /10\.5\.1\.0\/24 {3}fenced: taken\n/);
+  t.match(out, /\n! lease: taken\nnot ready\n$/);
+  const dataPlane = { ...STATUS.dataPlane, mode: "add-only", routes: {} } as const;
+  machine.service.view = { ...STATUS, cluster: { ...STATUS.cluster!, leader: null }, dataPlane };
+  const lost = (await machine.type("status")).out;
+  t.match(lost, /a leader 120 ms ago/);
+  t.match(lost, /none · only adding/);
+  machine.service.view = { ...STATUS, cluster: null };
+  t.match((await machine.type("status")).out, /cluster {3}none/);
+});
+
+t.test("every kind of failure has its exit status, its words, and its JSON", async (t) => {
+  const machine = await Machine.open(t);
+  const codes: ErrorCode[] = [
+    ...["NOT_FOUND", "READ_ONLY", "PEER_UNREACHABLE", "NO_LEADER", "NETWORK_IN_USE"] as const,
+    ...["OUTCOME_UNKNOWN", "OVERLOADED", "CONFIG_INVALID", "CHECKS_FAILED"] as const,
+  ];
+  for (const code of codes) {
+    machine.service.nodes = () =>
+      Promise.reject(new DenimError(code, "no", { why: "w", fix: "f" }));
+    const { status, out, err } = await machine.type("node");
+    t.same([status, out], [ERRORS[code].exit, ""], code);
+    t.equal(err, `error: no\n  why   w\n  fix   f\n  code  ${code}\n`);
+    const json = JSON.parse((await machine.type("node", "--json")).err);
+    t.same(json.error, { code, message: "no", why: "w", fix: "f", exit: ERRORS[code].exit });
+  }
+});
+
+t.test("without a daemon every command says how to get one", async (t) => {
+  const machine = new Machine(t);
+  for (const [line] of READS) {
+    const { status, err } = await machine.type(...line.split(" "));
+    t.equal(status, 5, line);
+    t.match(err, /denim run[^]*code {2}DAEMON_UNREACHABLE/, line);
+  }
+});
+
+t.test("a token is shown once, by itself where a program asks for it", async (t) => {
+  const machine = await Machine.open(t);
+  const { out } = await machine.type("token", "create");
+  t.match(
+    out,
+    new RegExp(
+      `Becomes a server; good until 2030-01-01\\.\\n.*denim join 192.168.0.0:7470\\n.*${SECRET}`,
+    ),
+  );
+  t.equal((await machine.type("token", "create", "-q")).out, `${SECRET}\n`);
+  await machine.type("token", "create", "--role", "agent", "--uses", "unlimited", "--ttl", "7d");
+  const asked = JSON.parse(machine.service.calls.at(-1)!.replace("token ", ""));
+  t.same(asked, { role: "agent", uses: null, ttlMs: 7 * 86_400_000 });
+  for (const [flag, value] of [["--role", "king"], ["--uses", "0"], ["--ttl", "soon"]] as const) {
+    const { status, err } = await machine.type("token", "create", flag, value);
+    t.equal(status, 2);
+    t.match(err, /code {2}USAGE/);
+  }
+});
+
+t.test("no other command shows a secret", async (t) => {
+  const machine = await Machine.open(t);
+  for (const [line] of READS) {
+    for (const more of [[], ["--json"]]) {
+      const { out, err } = await machine.type(...line.split(" "), ...more);
+      t.notOk((out + err).includes(SECRET), line);
+    }
+  }
+});
+
+t.test("what a token says can be seen without showing its secret", async (t) => {
+  const token = createToken("agent", new Uint8Array(20), seededRandom(1));
+  const machine = new Machine(t);
+  const file = join(machine.folder, "token");
+  writeFileSync(file, `${encodeToken(token)}\n`);
+  let out = "";
+  const io = {
+    out: (text: string) => void (out += text),
+    err: () => {},
+    widthMax: undefined,
+    env: {},
+  };
+  const context = { io, version: "1", backends: [] };
+  t.equal(await run(["token", "inspect", file], context), 0);
+  t.match(out, new RegExp(`id +${token.id}\nrole +agent\n`));
+  t.notOk(out.includes(encodeToken(token).slice(-30)));
+  writeFileSync(file, "denim1_short");
+  t.equal(await run(["token", "inspect", file], context), 2);
+});
+
+t.test("a network is set as a block, as JSON or from a file, at a revision or at any", async (t) => {
+  const machine = await Machine.open(t);
+  const file = join(machine.folder, "network.json");
+  writeFileSync(file, '{"Network":"10.7.0.0/16"}');
+  await machine.type("network", "set", "10.6.0.0/16");
+  await machine.type("network", "set", '{"Network":"10.6.0.0/16"}', "--revision", "5");
+  await machine.type("network", "set", file);
+  t.same(machine.service.calls.filter((call) => call.startsWith("set")), [
+    'set {"Network":"10.6.0.0/16"} undefined',
+    'set {"Network":"10.6.0.0/16"} 5',
+    'set {"Network":"10.7.0.0/16"} undefined',
+  ]);
+  t.equal((await machine.type("network", "set", "10.6.0.0/16", "--revision", "1")).status, 7);
+  const missing = await machine.type("network", "set", join(machine.folder, "none.json"));
+  t.equal(missing.status, 2);
+  t.match(missing.err, /CONFIG_INVALID/);
+});
+
+t.test("leaving is never a slip of the finger", async (t) => {
+  const machine = await Machine.open(t);
+  const { status, err } = await machine.type("leave");
+  t.equal(status, 2);
+  t.match(err, /denim leave --yes/);
+  t.same(machine.service.calls, []);
+});
+
+t.test("an unattended host without a terminal is told where a token may come from", async (t) => {
+  const machine = new Machine(t);
+  const { status, err } = await machine.type("join", "192.0.2.1", "--foreground");
+  t.equal(status, 2);
+  t.match(err, /--token-file[^]*USAGE/);
+  const file = await machine.type("join", "192.0.2.1", "--foreground", "--token-file", "/nowhere");
+  t.equal(file.status, 2);
+  t.match(file.err, /\/nowhere/);
+});
