@@ -20,7 +20,7 @@ import { Store } from "../store/store.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { DataPlane } from "./data-plane.ts";
 import { Leasing } from "./leasing.ts";
-import { advertised } from "./place.ts";
+import { advertised, wishOf } from "./place.ts";
 import { serversOf } from "./servers.ts";
 import type { Settings } from "./settings.ts";
 import { noteStart } from "./starts.ts";
@@ -324,20 +324,11 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
       new DataPlane({
         ...{ nodeId, kernel, backends, identity, clock, logger, standing },
         cluster: control.cluster,
-        wish: wishOf(parts),
+        wish: wishOf(settings, parts.reach),
         subnetFile: settings.subnetFile,
         acceptExpiredLease: settings.acceptExpiredLease,
         onAttributes,
       }),
-  };
-}
-
-function wishOf({ settings, reach }: NodeParts) {
-  const { iface, publicIp } = settings;
-  return {
-    ...(iface === undefined ? {} : { iface }),
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(reach === undefined ? {} : { reach }),
   };
 }
 
