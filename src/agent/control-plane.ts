@@ -95,12 +95,15 @@ export class ControlPlane implements AsyncDisposable {
     this.cluster.onChange(() => this.#followGroup());
   }
 
-  /** Starts the driver that fits the store, and opens the port. @throws `PORT_IN_USE` */
-  async start(): Promise<void> {
-    const { clock, credentials, logger, role } = this.#options;
-    // The driver first: its first write is under way while the port's certificates are read.
+  /** Starts the driver that fits the store. */
+  start(): void {
     if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
     else this.#startRemote();
+  }
+
+  /** Opens the port. @throws `PORT_IN_USE` */
+  async open(): Promise<void> {
+    const { clock, credentials, logger, role } = this.#options;
     this.#listener = await listen({
       ...this.#options.listen,
       ...{ clock, credentials },

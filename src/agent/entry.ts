@@ -17,7 +17,7 @@ import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import { parseEndpoint } from "../transport/address.ts";
 import { nameSchema } from "./border.ts";
-import { advertised, attributesOf, findPlace, type Place } from "./place.ts";
+import { advertised, attributesOf, findPlace, type Place, wishOf } from "./place.ts";
 import type { Settings } from "./settings.ts";
 
 /** How a host without an identity gets one. A host that has one uses that, whatever is said here. */
@@ -227,7 +227,6 @@ async function checkHost(
   reach: Address | undefined,
 ): Promise<Checked> {
   const { kernel, backends, settings, identity, random, logger } = options;
-  const { iface, publicIp } = settings;
   const state = await kernel.read();
   const own = (await formerSubnets(settings.subnetFile)).map(parsePrefix);
   const { pools, warnings } = parseNetworkConfig(network, { unknownKeys: "keep" });
@@ -238,12 +237,13 @@ async function checkHost(
   }
   for (const warning of warnings) logger.warn(warning);
   const seed = (await identity.read("secret"))?.seed ?? hex(random.bytes(32));
-  const wish = {
-    ...(iface === undefined ? {} : { iface }),
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(reach === undefined ? {} : { reach }),
-  };
-  const place = await findPlace({ kernel: state, backends, wish, seed, network });
+  const place = await findPlace({
+    kernel: state,
+    backends,
+    wish: wishOf(settings, reach),
+    seed,
+    network,
+  });
   return { place, seed };
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { BackendRegistry } from "../backend/registry.ts";
 import { hex } from "../base/bytes.ts";
@@ -6,7 +6,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { asDenimError, assert, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { fileError } from "../host/files.ts";
+import { makeFolder } from "../host/files.ts";
 import { enableForwarding } from "../host/sysctl.ts";
 import type { Address } from "../ip/address.ts";
 import type { Holding } from "../lease/holding.ts";
@@ -20,7 +20,7 @@ import { Store } from "../store/store.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { DataPlane } from "./data-plane.ts";
 import { Leasing } from "./leasing.ts";
-import { advertised } from "./place.ts";
+import { advertised, wishOf } from "./place.ts";
 import { serversOf } from "./servers.ts";
 import type { Settings } from "./settings.ts";
 import { noteStart } from "./starts.ts";
@@ -42,6 +42,8 @@ export interface NodeParts {
 }
 
 const RETRY_MS = 2_000;
+/** How long the port lets the routes go first. */
+const PORT_PATIENCE_MS = 100;
 
 /** One node that belongs to a cluster, from its disk up: control plane, lease, data plane. */
 export class Node implements AsyncDisposable {
@@ -124,11 +126,24 @@ export class Node implements AsyncDisposable {
     const { settings, logger } = this.#parts;
     makeFolder(dirname(settings.subnetFile));
     await this.data.load();
-    await this.control.start();
+    this.control.start();
     this.control.cluster.onChange(() => this.#rememberServers());
     this.#preparing = this.#prepare();
+    await this.#routed();
+    await this.control.open();
     void this.#announce({ incarnation: this.#incarnation, version: settings.version });
     logger.info("the node is up", { node: this.record.name, port: this.control.port });
+  }
+
+  /**
+   * Containers wait for the subnet file, and hardly anybody for the port, whose certificates take a
+   * while to read: so it opens second where the disk has all that routes take.
+   */
+  async #routed(): Promise<void> {
+    const stop = new AbortController();
+    const late = sleep(this.#parts.clock, PORT_PATIENCE_MS, stop.signal);
+    await Promise.race([this.data.settled, late]);
+    stop.abort();
   }
 
   /** Once the network is known, by disk or by the first server: lease and routes. */
@@ -309,30 +324,12 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
       new DataPlane({
         ...{ nodeId, kernel, backends, identity, clock, logger, standing },
         cluster: control.cluster,
-        wish: wishOf(parts),
+        wish: wishOf(settings, parts.reach),
         subnetFile: settings.subnetFile,
         acceptExpiredLease: settings.acceptExpiredLease,
         onAttributes,
       }),
   };
-}
-
-function wishOf({ settings, reach }: NodeParts) {
-  const { iface, publicIp } = settings;
-  return {
-    ...(iface === undefined ? {} : { iface }),
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(reach === undefined ? {} : { reach }),
-  };
-}
-
-/** @throws `PERMISSION_DENIED` `STORE_FAILED` */
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-  } catch (error) {
-    throw fileError(error, `Cannot make ${path}`);
-  }
 }
 
 function bootId(): string {

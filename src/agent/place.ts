@@ -61,3 +61,12 @@ export function advertised({ advertise, listen }: Settings, publicIp: Address): 
   const isOne = !/^[0:.]+$/.test(listen.host) && tryParseAddress(listen.host) !== undefined;
   return formatEndpoint({ host: isOne ? listen.host : formatAddress(publicIp), port: listen.port });
 }
+
+/** What the operator said about the data interface, and an address that it has to reach. */
+export function wishOf({ iface, publicIp }: Settings, reach: Address | undefined): InterfaceWish {
+  return {
+    ...(iface === undefined ? {} : { iface }),
+    ...(publicIp === undefined ? {} : { publicIp }),
+    ...(reach === undefined ? {} : { reach }),
+  };
+}

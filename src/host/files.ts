@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { chmod, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
@@ -47,6 +48,15 @@ export async function readFileIfAny(path: string): Promise<Uint8Array | undefine
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fileError(error, `Cannot read "${path}"`);
+  }
+}
+
+/** Makes what is missing of it, readable by everybody. @throws `PERMISSION_DENIED` `STORE_FAILED` */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw fileError(error, `Cannot make ${path}`);
   }
 }
 

@@ -8,7 +8,7 @@ import { overlaps, parsePrefix } from "../../src/ip/prefix.ts";
 import { Fleet, type FleetMember, routesOf, subnetsOf } from "../support/fleet.ts";
 import { cannotLab, eventually, makeLab, makeToken, ownRoutes } from "../support/lab.ts";
 import { enterNamed } from "../support/namespace.ts";
-import { type LeaseLine, leasesOf, settledViews, threeServers } from "../support/servers.ts";
+import { leasesOf, settledViews, threeServers, wantedOf } from "../support/servers.ts";
 
 const COUNT = 60;
 const TIMEOUT_MS = 180_000;
@@ -16,12 +16,6 @@ const TIMEOUT_MS = 180_000;
 /** 192.0.2.100 and up: on the servers' link, as far as anybody can tell. */
 function member(_: unknown, i: number): FleetMember {
   return { name: `agent-${i}`, address: `192.0.2.${100 + i}`, length: 24 };
-}
-
-/** What a node has to route: everybody's subnet but its own. */
-function wanted(leases: readonly LeaseLine[], own: string): string[] {
-  return leases.filter(({ publicIp }) => publicIp !== own)
-    .map(({ subnet, publicIp }) => `${subnet} via ${publicIp}`).sort();
 }
 
 t.test(`${COUNT} agents join at the same moment`, {
@@ -46,7 +40,7 @@ t.test(`${COUNT} agents join at the same moment`, {
     t.equal(meet.length, 0, "no two subnets overlap");
 
     for (const agent of fleet.agents) {
-      const lines = wanted(leases, agent.address);
+      const lines = wantedOf(leases, agent.address);
       t.equal(lines.length, COUNT + servers.length - 1);
       await eventually(`${agent.name} has every route`, async () => {
         return String(routesOf(agent)) === String(lines) ? true : undefined;
@@ -55,7 +49,7 @@ t.test(`${COUNT} agents join at the same moment`, {
       t.same(subnetsOf(agent), [own?.subnet]);
     }
     for (const server of servers) {
-      const lines = wanted(leases, server.address).map((line) => `${line} dev eth0`);
+      const lines = wantedOf(leases, server.address).map((line) => `${line} dev eth0`);
       await eventually(`server ${server.name} has every route`, async () => {
         return String(await ownRoutes(server)) === String(lines) ? true : undefined;
       });

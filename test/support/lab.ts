@@ -72,10 +72,11 @@ export async function joinBy(
   program: Program,
   server: Host,
   token: string,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const words = ["join", server.address, "--foreground"];
   const daemon = await host.startDaemon(program, words, { DENIM_TOKEN: token });
-  await daemon.ready({ clock, timeoutMs: 30_000 });
+  await daemon.ready({ clock, timeoutMs });
 }
 
 /** Starts what the installed unit starts. */

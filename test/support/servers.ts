@@ -31,6 +31,12 @@ export async function threeServers(
   return [a, b, c];
 }
 
+/** What a node has to route: everybody's subnet but that of its own address. */
+export function wantedOf(leases: readonly LeaseLine[], own: string): string[] {
+  return leases.filter(({ publicIp }) => publicIp !== own)
+    .map(({ subnet, publicIp }) => `${subnet} via ${publicIp}`).sort();
+}
+
 export async function leasesOf(server: Host): Promise<readonly LeaseLine[]> {
   return (await server.get("/v1/leases") as { items: LeaseLine[] }).items;
 }
