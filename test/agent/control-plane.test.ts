@@ -5,7 +5,6 @@ import { ControlPlane } from "../../src/agent/control-plane.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { DenimError } from "../../src/base/errors.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { theGroup } from "../../src/lease/state.ts";
 import { bootstrap } from "../../src/replica/bootstrap.ts";
 import { Store } from "../../src/store/store.ts";
 import type { Channel } from "../../src/transport/channel.ts";
