@@ -50,7 +50,8 @@ class Server {
       await plane[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
     });
-    await plane.start();
+    plane.start();
+    await plane.open();
     await plane.cluster.propose({ ...OPEN_TOKEN, expiresWallMs: 1e15 });
     const node = joiner(1, { role: "server" });
     await plane.cluster.propose({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node });
