@@ -5,7 +5,6 @@ import { ControlPlane } from "../../src/agent/control-plane.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { DenimError } from "../../src/base/errors.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { theGroup } from "../../src/lease/state.ts";
 import { bootstrap } from "../../src/replica/bootstrap.ts";
 import { Store } from "../../src/store/store.ts";
 import type { Channel } from "../../src/transport/channel.ts";
@@ -51,7 +50,8 @@ class Server {
       await plane[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
     });
-    await plane.start();
+    plane.start();
+    await plane.open();
     await plane.cluster.propose({ ...OPEN_TOKEN, expiresWallMs: 1e15 });
     const node = joiner(1, { role: "server" });
     await plane.cluster.propose({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node });
