@@ -117,7 +117,6 @@ t.test("routes to all peers, then the subnet file", async (t) => {
   await until("the file is there", () => one.plane.subnetFileWritten);
   t.match(one.env!, /^FLANNEL_NETWORK=10\.5\.0\.0\/16\nFLANNEL_SUBNET=10\.5\.2\.1\/24\n/);
   t.match(one.env!, /FLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n$/);
-  t.ok(one.plane.subnetFileWritten);
   one.join(3);
   await until("a newcomer is routed", () => one.routes.includes("10.5.4.0/24"));
   one.cluster.apply({ kind: "node.remove", node: "id2" });
@@ -157,7 +156,7 @@ t.test("a network that cannot be remembered is not programmed", async (t) => {
   one.join(2);
   await starting;
   await until("then it is", () => one.routes.length === 2);
-  await until("and the file is there", () => one.env !== undefined);
+  await until("and the file is there", () => one.plane.subnetFileWritten);
   t.same(one.routes, ["10.5.1.0/24", "10.5.3.0/24"]);
 });
 
@@ -194,7 +193,7 @@ t.test("a fenced host keeps its routes, and starts no containers", async (t) => 
 
 t.test("a host that is fenced later loses neither routes nor file", async (t) => {
   const one = await host(t).start(t);
-  await until("the file is there", () => one.env !== undefined);
+  await until("the file is there", () => one.plane.subnetFileWritten);
   one.fence();
   await one.pass();
   t.same(one.routes, ["10.5.1.0/24"]);
@@ -205,8 +204,8 @@ t.test("who says so is ready on the disk's word alone", async (t) => {
   const one = host(t);
   one.standing = { ...one.standing, kind: "fenced", error: undefined } as LeaseStanding;
   await one.start(t, { acceptExpiredLease: true });
-  await until("the file is there", () => one.env !== undefined);
-  t.ok(one.plane.subnetFileWritten);
+  await until("the file is there", () => one.plane.subnetFileWritten);
+  t.match(one.env!, /FLANNEL_SUBNET=10\.5\.2\.1\/24/);
 });
 
 t.test("without a lease there is nothing to do", async (t) => {
@@ -219,7 +218,7 @@ t.test("without a lease there is nothing to do", async (t) => {
 
 t.test("a subnet file that somebody removed is back after the next look", async (t) => {
   const one = await host(t).start(t);
-  await until("the file is there", () => one.env !== undefined);
+  await until("the file is there", () => one.plane.subnetFileWritten);
   const text = one.env;
   rmSync(one.subnetFile);
   await one.pass();
@@ -241,7 +240,7 @@ t.test("a peer's bad record costs that peer, and is told", async (t) => {
 
 t.test("a config that changes while the node runs is followed, or said not to fit", async (t) => {
   const one = await host(t).start(t);
-  await until("the file is there", () => one.env !== undefined);
+  await until("the file is there", () => one.plane.subnetFileWritten);
   const config = '{"Network":"10.5.0.0/16","MTU":1400,"Backend":{"Type":"host-gw"}}';
   one.cluster.apply({ kind: "network.set", config });
   await until("the file says so", () => /MTU=1400/.test(one.env!));
@@ -261,7 +260,7 @@ t.test("who leaves takes its own routes and its file away, and nothing else", as
   const elsewhere = route("10.99.0.0/24", "192.168.0.9");
   one.kernel.putRoute(elsewhere, { protocol: ROUTE_PROTOCOL });
   await one.start(t);
-  await until("the file is there", () => one.env !== undefined);
+  await until("the file is there", () => one.plane.subnetFileWritten);
   await one.plane.withdraw();
   t.same(one.routes, ["10.99.0.0/24"], "another network's routes are not this daemon's");
   t.ok(one.kernel.routes.some(({ destination }) => formatPrefix(destination) === "10.5.200.0/24"));
