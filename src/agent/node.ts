@@ -87,7 +87,7 @@ export class Node implements AsyncDisposable {
    * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED`
    */
   static async start(parts: NodeParts): Promise<Node> {
-    const store = await (parts.store ?? openStore(parts.settings));
+    const store = await (parts.store ?? Store.open(join(parts.settings.stateDir, "store")));
     let node: Node | undefined;
     try {
       node = new Node(parts, await assemble(parts, store));
@@ -262,11 +262,6 @@ export class Node implements AsyncDisposable {
       .then(() => identity.write("servers", { members, seeds: [...this.#seeds] }))
       .catch(() => void (this.#rememberedServers = ""));
   }
-}
-
-/** @throws `STORE_DAMAGED` `STORE_LOCKED` `PERMISSION_DENIED` */
-export function openStore({ stateDir }: Settings): Promise<Store> {
-  return Store.open(join(stateDir, "store"));
 }
 
 interface Made {

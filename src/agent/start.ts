@@ -10,8 +10,9 @@ import { requireNetworkRights } from "../host/rights.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
+import { Store } from "../store/store.ts";
 import { enterCluster, type Way } from "./entry.ts";
-import { Node, openStore } from "./node.ts";
+import { Node } from "./node.ts";
 import { NodeService } from "./service.ts";
 import type { Settings } from "./settings.ts";
 import { leaveAsFound, leaveNothing, openStateDir } from "./state-dir.ts";
@@ -66,7 +67,7 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     const random = systemRandom();
     const isNew = await identity.read("node") === undefined;
     // The database reads its files while this thread loads code.
-    const store = isNew ? undefined : openStore(settings);
+    const store = isNew ? undefined : Store.open(join(stateDir, "store"));
     stack.defer(async () => await (await store?.catch(() => undefined))?.[Symbol.asyncDispose]());
     const kernel = stack.use(await LinuxKernel.open());
     const backends = new BackendRegistry(options.backends);
