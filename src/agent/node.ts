@@ -11,6 +11,7 @@ import { enableForwarding } from "../host/sysctl.ts";
 import type { Address } from "../ip/address.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { CommandOf } from "../lease/command.ts";
+import { FEATURES, requireLevelOf } from "../lease/feature-level.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import type { Kernel } from "../plan/kernel.ts";
@@ -84,7 +85,7 @@ export class Node implements AsyncDisposable {
    * Starts what the state directory holds. Resolves when the ports are open; routes and lease
    * follow by themselves.
    *
-   * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED`
+   * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED` `UPGRADE_NEEDED`
    */
   static async start(parts: NodeParts): Promise<Node> {
     const store = await (parts.store ?? Store.open(join(parts.settings.stateDir, "store")));
@@ -131,7 +132,8 @@ export class Node implements AsyncDisposable {
     this.#preparing = this.#prepare();
     await this.#routed();
     await this.control.open();
-    void this.#announce({ incarnation: this.#incarnation, version: settings.version });
+    const { version } = settings;
+    void this.#announce({ incarnation: this.#incarnation, version, features: FEATURES });
     logger.info("the node is up", { node: this.record.name, port: this.control.port });
   }
 
@@ -231,7 +233,7 @@ export class Node implements AsyncDisposable {
    * lives; that is how a cloned disk is found.
    */
   async #announce(
-    facts: Pick<CommandOf<"node.update">, "address" | "incarnation" | "version">,
+    facts: Pick<CommandOf<"node.update">, "address" | "features" | "incarnation" | "version">,
   ): Promise<void> {
     const { clock } = this.#parts;
     const { signal } = this.#stop;
@@ -299,6 +301,7 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
     await identity.write("secret", { seed: hex(random.bytes(32)) });
   }
   const { nodeId, clusterId, role } = record;
+  requireLevelOf(store.loaded.records);
   const { incarnation, starts } = await noteStart(store, nodeId, random);
   const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
   const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];

@@ -12,6 +12,8 @@ const protocol = v.object({ min: count, max: count });
 const helloSchema = v.object({
   wants: v.picklist(["peer", "watch", "rejoin"]),
   protocol,
+  /** The levels of the replicated state that its program can work with. */
+  features: v.object({ min: count, max: count }),
   /** Denim's own version, for people. */
   version: name,
   clusterId: name,
