@@ -145,7 +145,7 @@ export type Command =
   | { readonly kind: "reservation.put"; readonly subnet: string; readonly nodeName?: string }
   | { readonly kind: "reservation.remove"; readonly subnet: string }
   | {
-    /** What a leader's state was when it applied the check before this one: see `store/check.ts`. */
+    /** What a leader's state was when it applied the check before this one: see `store/checkpoint.ts`. */
     readonly kind: "check";
     readonly index: number;
     readonly digest: string;
