@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { theCluster, theGroup } from "../lease/state.ts";
+import { theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
@@ -14,7 +14,8 @@ import { listen, type Listener } from "../transport/listener.ts";
 import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
-import { helloOf, judgePeer, type Self } from "./gate.ts";
+import { EpochWatch } from "./epoch-watch.ts";
+import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
@@ -48,6 +49,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly cluster = new ClusterSwitch();
   readonly mesh: Mesh;
   readonly errands: Errands;
+  readonly epochs: EpochWatch;
   readonly #options: ControlPlaneOptions;
   readonly #copy: Copy;
   readonly #planning: Planning;
@@ -91,6 +93,9 @@ export class ControlPlane implements AsyncDisposable {
       replica: () => this.#replica,
       onOut: (replica) => this.#leaveGroup(replica),
     });
+    this.epochs = new EpochWatch({
+      ...{ state, clock, cluster: this.cluster, logger: logger.child("epoch") },
+    });
     this.#serving = this.#servingParts();
     this.cluster.onChange(() => this.#followGroup());
   }
@@ -109,7 +114,10 @@ export class ControlPlane implements AsyncDisposable {
       ...{ clock, credentials },
       log: logger.child("listener"),
       hello: () => this.#hello("peer"),
-      admit: (hello, identity) => judgePeer(this.#copy.state, hello, identity),
+      admit: (hello, identity) => {
+        this.epochs.meet(hello.epoch);
+        return judgePeer(this.#copy.state, hello, identity);
+      },
       onPeer: (channel, { hello }) => {
         if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
@@ -232,10 +240,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   /** Who is connected was known when it was let in, unless nothing was known here at all. */
-  readonly #isMember = (node: string): boolean => {
-    const { state } = this.#copy;
-    return state.get("node", node) !== undefined || theCluster(state) === undefined;
-  };
+  readonly #isMember = (node: string): boolean => isWelcome(this.#copy.state, node);
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */
   #leaveGroup(replica: Replica): void {
@@ -292,11 +297,15 @@ export class ControlPlane implements AsyncDisposable {
     options: { readonly expect?: string; readonly wants?: "peer" | "watch" },
   ): Promise<Channel> {
     const { clock, credentials } = this.#options;
+    const hello = this.#hello(options.wants ?? "peer");
     const { channel, greeting } = await dial(address, {
-      ...{ clock, credentials, signal },
-      hello: this.#hello(options.wants ?? "peer"),
+      ...{ clock, credentials, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: () => ({ ok: true }),
+      admit: ({ epoch }) => {
+        this.epochs.meet(epoch);
+        const watches = hello.wants === "watch";
+        return judgeServer(hello.epoch, epoch, watches ? this.#remote?.leaderlessMs : undefined);
+      },
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));
