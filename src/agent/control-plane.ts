@@ -8,9 +8,8 @@ import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
-import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
-import { listen, type Listener } from "../transport/listener.ts";
+import type { Listening, Transport } from "../transport/transport.ts";
 import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
@@ -24,6 +23,7 @@ import { ClusterSwitch } from "./switch.ts";
 
 export interface ControlPlaneOptions extends Self {
   readonly credentials: Credentials;
+  readonly transport: Transport;
   readonly caKey: () => Promise<string | undefined>;
   /** With `undefined` it is removed: this node may no longer sign. */
   readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
@@ -53,7 +53,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #planning: Planning;
   readonly #groupCheck: GroupCheck;
   readonly #serving: ServingParts;
-  #listener: Listener | undefined;
+  #listener: Listening | undefined;
   #replica: Replica | undefined;
   #remote: Remote | undefined;
   /** The own copy has shown this node in the group since its replica was started. */
@@ -103,10 +103,10 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Opens the port. @throws `PORT_IN_USE` */
   async open(): Promise<void> {
-    const { clock, credentials, logger, role } = this.#options;
-    this.#listener = await listen({
+    const { clock, transport, logger, role } = this.#options;
+    this.#listener = await transport.listen({
       ...this.#options.listen,
-      ...{ clock, credentials },
+      clock,
       log: logger.child("listener"),
       hello: () => this.#hello("peer"),
       admit: (hello, identity) => judgePeer(this.#copy.state, hello, identity),
@@ -291,9 +291,9 @@ export class ControlPlane implements AsyncDisposable {
     signal: AbortSignal,
     options: { readonly expect?: string; readonly wants?: "peer" | "watch" },
   ): Promise<Channel> {
-    const { clock, credentials } = this.#options;
-    const { channel, greeting } = await dial(address, {
-      ...{ clock, credentials, signal },
+    const { clock, transport } = this.#options;
+    const { channel, greeting } = await transport.dial(address, {
+      ...{ clock, signal },
       hello: this.#hello(options.wants ?? "peer"),
       // Who answers at a server's address has a server's certificate of our CA.
       admit: () => ({ ok: true }),

@@ -1,6 +1,6 @@
 import type { Canonical } from "../base/canonical.ts";
 import { hex } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
+import { abortAfter, type Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -120,7 +120,8 @@ export class Mesh implements Peers, AsyncDisposable {
     if (standing !== undefined) return await standing.request(kind, body, { timeoutMs });
     const address = this.#options.state().get("node", node)?.body.address;
     if (address === undefined) throw unreachable(node);
-    const channel = await this.#options.dial(node, address, AbortSignal.timeout(timeoutMs));
+    using limit = abortAfter(this.#options.clock, timeoutMs);
+    const channel = await this.#options.dial(node, address, limit.signal);
     try {
       return await channel.request(kind, body, { timeoutMs });
     } finally {

@@ -1,12 +1,11 @@
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { BackendRegistry } from "../backend/registry.ts";
 import { hex } from "../base/bytes.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { asDenimError, assert, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { makeFolder } from "../host/files.ts";
+import type { SubnetFile } from "../host/subnet-file.ts";
 import { enableForwarding } from "../host/sysctl.ts";
 import type { Address } from "../ip/address.ts";
 import type { Holding } from "../lease/holding.ts";
@@ -17,6 +16,8 @@ import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
 import { Store } from "../store/store.ts";
+import type { Credentials } from "../transport/credentials.ts";
+import type { Transport } from "../transport/transport.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { DataPlane } from "./data-plane.ts";
 import { Leasing } from "./leasing.ts";
@@ -37,6 +38,10 @@ export interface NodeParts {
   readonly reach?: Address;
   /** The store, where somebody has begun to open it; the node's from here on. */
   readonly store?: Promise<Store>;
+  readonly transport: (credentials: Credentials) => Transport;
+  readonly subnetFile: SubnetFile;
+  /** Names the boot that this process runs in. */
+  readonly bootId: string;
   /** Makes this host forward packets. @default the kernel's switch for IPv4 */
   readonly forward?: () => { readonly wasOff: boolean };
 }
@@ -124,7 +129,7 @@ export class Node implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { settings, logger } = this.#parts;
-    makeFolder(dirname(settings.subnetFile));
+    this.#parts.subnetFile.prepare();
     await this.data.load();
     this.control.start();
     this.control.cluster.onChange(() => this.#rememberServers());
@@ -179,7 +184,7 @@ export class Node implements AsyncDisposable {
       cluster: this.control.cluster,
       ...{ clock, random },
       logger: logger.child("lease"),
-      bootId: bootId(),
+      bootId: this.#parts.bootId,
       holding: this.#holding,
       attributes: () => this.data.attributes(),
       keep: (holding) => identity.write("lease", copyOf(holding)),
@@ -298,6 +303,7 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   if (await identity.read("secret") === undefined) {
     await identity.write("secret", { seed: hex(random.bytes(32)) });
   }
+  const credentials = { caBundle, cert, key };
   const { nodeId, clusterId, role } = record;
   const { incarnation, starts } = await noteStart(store, nodeId, random);
   const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
@@ -308,7 +314,7 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
       new ControlPlane({
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
-        credentials: { caBundle, cert, key },
+        ...{ credentials, transport: parts.transport(credentials) },
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
@@ -320,15 +326,11 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         ...{ nodeId, kernel, backends, identity, clock, logger, standing },
         cluster: control.cluster,
         wish: wishOf(settings, parts.reach),
-        subnetFile: settings.subnetFile,
+        subnetFile: parts.subnetFile,
         acceptExpiredLease: settings.acceptExpiredLease,
         onAttributes,
       }),
   };
-}
-
-function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
 /** The identity's files take plain arrays. */
