@@ -17,6 +17,7 @@ import { helloOf, judgePeer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import type { Settings } from "./settings.ts";
 import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
@@ -30,6 +31,7 @@ export interface ControlPlaneOptions extends Self {
   readonly listen: { readonly host: string; readonly port: number };
   readonly seeds: readonly string[];
   readonly profile: keyof typeof PROFILES;
+  readonly retention?: Settings["retention"];
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -65,7 +67,11 @@ export class ControlPlane implements AsyncDisposable {
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
     const { clock, random, logger, store } = options;
-    this.#copy = new Copy(store.loaded.applied, store.loaded.records);
+    this.#copy = new Copy(
+      store.loaded.applied,
+      store.loaded.records,
+      options.retention?.historyEntries,
+    );
     const state = () => this.#copy.state;
     this.mesh = new Mesh({
       ...{ state, clock, random, logger: logger.child("mesh") },
@@ -170,10 +176,11 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startReplica(raftId: number): Replica {
-    const { store, clock, random, logger, profile } = this.#options;
+    const { store, clock, random, logger, profile, retention } = this.#options;
     const replica = new Replica({
       ...{ raftId, store, copy: this.#copy, peers: this.mesh, clock, random },
       profile: PROFILES[profile],
+      ...(retention === undefined ? {} : { logLimits: retention.log }),
       logger: logger.child("raft"),
       onFailed: (error) => this.#onStoreFailed(error),
     });

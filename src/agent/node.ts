@@ -314,6 +314,7 @@ async function assemble(parts: NodeParts, store: Store): Promise<Made> {
       new ControlPlane({
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
+        ...(settings.retention === undefined ? {} : { retention: settings.retention }),
         ...{ credentials, transport: parts.transport(credentials) },
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
