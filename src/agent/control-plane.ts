@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { theCluster, theGroup } from "../lease/state.ts";
+import { isGone, theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
@@ -238,10 +238,8 @@ export class ControlPlane implements AsyncDisposable {
     if (!isMember && wasMember) this.#leaveGroup(replica);
   }
 
-  /** Who is connected was known when it was let in, unless nothing was known here at all. */
   readonly #isMember = (node: string): boolean => {
-    const { state } = this.#copy;
-    return state.get("node", node) !== undefined || theCluster(state) === undefined;
+    return !isGone(this.#copy.state, node);
   };
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */

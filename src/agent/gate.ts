@@ -1,6 +1,6 @@
 import type { ErrorJson } from "../base/errors.ts";
 import { equalEpoch, type Incarnation, type Role } from "../lease/records.ts";
-import { type StateReader, theCluster } from "../lease/state.ts";
+import { isGone, type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
 import type { NodeIdentity } from "../transport/certificate.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
@@ -15,7 +15,7 @@ export interface Self {
   readonly version: string;
   readonly incarnation: Incarnation;
   /** Starts of this disk, newest last, the present one included. */
-  readonly starts: readonly string[];
+  readonly starts: readonly Incarnation[];
   readonly store: Store;
 }
 
@@ -35,7 +35,7 @@ export function helloOf(self: Self, copy: Copy, wants: "peer" | "watch"): Hello 
 
 /**
  * Whether a peer with a good certificate is let in. What this node's copy of the state says
- * decides; a node that has no copy yet believes the certificate alone.
+ * decides, and of what it cannot know yet the certificate alone does.
  */
 export function judgePeer(
   state: StateReader,
@@ -50,18 +50,28 @@ export function judgePeer(
   if (!equalEpoch(hello.epoch, cluster.epoch)) {
     return refusal("EPOCH_MISMATCH", "it belongs to another history of this cluster");
   }
+  if (isGone(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
   const node = state.get("node", hello.nodeId)?.body;
-  if (node === undefined) {
-    return refusal("NOT_A_MEMBER", "it left or was removed, or joined a moment ago");
-  }
+  // It joined after what this node has heard of: after a long absence that may be everybody.
+  if (node === undefined) return { ok: true };
   const ownStore = node.raftId === undefined ||
     (node.storeId === hello.storeId && node.raftId === hello.raftId);
   if (!ownStore) return refusal("PEER_REFUSED", "its store is not the one that it joined with");
-  const recorded = node.incarnation?.startId;
-  if (recorded !== undefined && !hello.starts.includes(recorded)) {
+  if (node.incarnation !== undefined && !descends(hello.starts, node.incarnation)) {
     return refusal("PEER_REFUSED", "its disk is an older copy of a node that went on since");
   }
   return { ok: true };
+}
+
+/**
+ * Whether a disk with these starts, oldest first, went through the start that is recorded here. A
+ * disk names the newest start that it knows to be recorded, and every later one; so where all of
+ * them are later, it is this node's record that is old.
+ */
+function descends(starts: readonly Incarnation[], recorded: Incarnation): boolean {
+  const [oldest] = starts;
+  if (oldest !== undefined && recorded.counter < oldest.counter) return true;
+  return starts.some(({ startId }) => startId === recorded.startId);
 }
 
 function refusal(code: ErrorJson["code"], why: string): ErrorJson {

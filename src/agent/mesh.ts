@@ -27,6 +27,7 @@ export interface MeshOptions {
 interface Inbound {
   readonly channel: Channel;
   readonly startId: string;
+  readonly raftId: number | undefined;
 }
 
 const SNAPSHOT_PART_TIMEOUT_MS = 30_000;
@@ -62,7 +63,7 @@ export class Mesh implements Peers, AsyncDisposable {
       return false;
     }
     older?.channel.close("a newer connection took its place");
-    this.#inbound.set(key, { channel, startId });
+    this.#inbound.set(key, { channel, startId, raftId: hello.raftId });
     void channel.closed.then(() => {
       if (this.#inbound.get(key)?.channel === channel) this.#inbound.delete(key);
     });
@@ -175,9 +176,11 @@ export class Mesh implements Peers, AsyncDisposable {
     await Promise.all(links.map((link) => link[Symbol.asyncDispose]()));
   }
 
+  /** Of a server that joined after this node's copy of the state, its hello alone says the id. */
   #channelToRaft(raftId: number): Channel | undefined {
     const node = nodeByRaftId(this.#options.state(), raftId);
-    return node === undefined ? undefined : this.channelTo(node.key);
+    if (node !== undefined) return this.channelTo(node.key);
+    return [...this.#inbound.values()].find((one) => one.raftId === raftId)?.channel;
   }
 
   #link(node: string): Link {

@@ -20,7 +20,7 @@ export interface ProgressStatus {
   readonly pendingSnapshot: number;
   /** Was heard of since check-quorum last looked, which may have been a moment ago. */
   readonly active: boolean;
-  /** Ticks since it was heard of. */
+  /** Ticks since it was heard of by this leader; `Infinity` where it never was. */
   readonly silentTicks: number;
   readonly inflightMessages: number;
   readonly inflightBytes: number;
@@ -39,7 +39,7 @@ export interface ProgressStart {
 export class Progress {
   learner: boolean;
   active: boolean;
-  #silentTicks = 0;
+  #silentTicks = Infinity;
   #state: ProgressState = "probe";
   #match: number;
   #next: number;

@@ -39,7 +39,12 @@ class Server {
     server.store = await Store.open(folder);
     server.plane = new ControlPlane({
       ...{ nodeId: "id0", clusterId, role: "server", version: "0.1.0", profile: "lan" },
-      ...{ incarnation: { counter: 1, startId: "a" }, starts: ["a"], store: server.store, clock },
+      ...{
+        incarnation: { counter: 1, startId: "a" },
+        starts: [{ counter: 1, startId: "a" }],
+        store: server.store,
+        clock,
+      },
       ...{ credentials, transport: tlsTransport(credentials) },
       caKey: () => Promise.resolve(undefined),
       keepCaKey: (key) => Promise.resolve(void server.caKeys.push(key)),
@@ -55,7 +60,8 @@ class Server {
     plane.start();
     await plane.open();
     await plane.cluster.propose({ ...OPEN_TOKEN, expiresWallMs: 1e15 });
-    const node = joiner(1, { role: "server" });
+    // Its certificate is good by the real clock, which this cluster goes by.
+    const node = joiner(1, { role: "server", certificateEndsWallMs: 1e15 });
     await plane.cluster.propose({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node });
     return server;
   }

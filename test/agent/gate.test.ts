@@ -1,6 +1,7 @@
 /** Who is let in, and why others are not. */
 import t from "tap";
 import { judgePeer } from "../../src/agent/gate.ts";
+import type { Incarnation } from "../../src/lease/records.ts";
 import { State } from "../../src/lease/state.ts";
 import type { Hello } from "../../src/transport/handshake.ts";
 import { EPOCH, Ledger } from "../support/ledger.ts";
@@ -16,6 +17,14 @@ function ledger(): Ledger {
   return ledger;
 }
 
+/** `bc` are the second and the third start of a disk. */
+function starts(letters: string): Incarnation[] {
+  return [...letters].map((letter) => ({
+    counter: "-abcde".indexOf(letter),
+    startId: `start-${letter}`,
+  }));
+}
+
 function hello(n: number, more: Partial<Hello> = {}): Hello {
   return {
     wants: "peer",
@@ -27,7 +36,7 @@ function hello(n: number, more: Partial<Hello> = {}): Hello {
     role: "agent",
     storeId: `store${n}`,
     incarnation: { counter: 4, startId: "start-d" },
-    starts: ["start-b", "start-c", "start-d"],
+    starts: starts("bcd"),
     ...more,
   };
 }
@@ -60,8 +69,11 @@ t.test("another history is another cluster", async (t) => {
   for (const epoch of epochs) t.match(judge(hello(1, { epoch })), /^EPOCH_MISMATCH/);
 });
 
-t.test("who is unknown, left or was removed stays outside", async (t) => {
-  t.match(judge(hello(9)), /^NOT_A_MEMBER/);
+t.test("who is not known yet joined later than this state, and is let in", async (t) => {
+  t.equal(judge(hello(9)), "let in");
+});
+
+t.test("who left or was removed stays outside", async (t) => {
   const after = ledger();
   after.do({ kind: "node.remove", node: "id1" });
   t.match(judge(hello(1), after.state), /^NOT_A_MEMBER/);
@@ -77,6 +89,12 @@ t.test("a server's raft id belongs to one store", async (t) => {
 });
 
 t.test("a disk that is older than what the cluster has seen of it is refused", async (t) => {
-  t.match(judge(hello(1, { starts: ["start-a", "start-x"] })), /^PEER_REFUSED: .*older copy/);
-  t.equal(judge(hello(1, { starts: ["start-c"] })), "let in");
+  t.match(judge(hello(1, { starts: starts("b") })), /^PEER_REFUSED: .*older copy/);
+  const copied = [...starts("b"), { counter: 3, startId: "start-x" }];
+  t.match(judge(hello(1, { starts: copied })), /^PEER_REFUSED: .*older copy/);
+  t.equal(judge(hello(1, { starts: starts("c") })), "let in");
+});
+
+t.test("a judge that knows older starts only is the one that is behind", async (t) => {
+  t.equal(judge(hello(1, { starts: starts("de") })), "let in");
 });
