@@ -1,8 +1,9 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NodeParts } from "../agent/assemble.ts";
 import { enterCluster } from "../agent/entry.ts";
-import { Node, type NodeParts } from "../agent/node.ts";
+import { Node } from "../agent/node.ts";
 import { DEFAULT_SETTINGS } from "../agent/settings.ts";
 import type { Backend } from "../backend/backend.ts";
 import { BackendRegistry } from "../backend/registry.ts";
