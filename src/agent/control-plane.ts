@@ -2,35 +2,37 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { theGroup } from "../lease/state.ts";
+import { isGone, theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
 import { Copy } from "../store/copy.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
-import { dial } from "../transport/dialer.ts";
 import type { Hello } from "../transport/handshake.ts";
-import { listen, type Listener } from "../transport/listener.ts";
+import type { Listening, Transport } from "../transport/transport.ts";
 import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { EpochWatch } from "./epoch-watch.ts";
-import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
+import { helloOf, judgePeer, judgeServer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import type { Settings } from "./settings.ts";
 import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
 export interface ControlPlaneOptions extends Self {
   readonly credentials: Credentials;
+  readonly transport: Transport;
   readonly caKey: () => Promise<string | undefined>;
   /** With `undefined` it is removed: this node may no longer sign. */
   readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
   readonly listen: { readonly host: string; readonly port: number };
   readonly seeds: readonly string[];
   readonly profile: keyof typeof PROFILES;
+  readonly retention?: Settings["retention"];
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -55,7 +57,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #planning: Planning;
   readonly #groupCheck: GroupCheck;
   readonly #serving: ServingParts;
-  #listener: Listener | undefined;
+  #listener: Listening | undefined;
   #replica: Replica | undefined;
   #remote: Remote | undefined;
   /** The own copy has shown this node in the group since its replica was started. */
@@ -67,7 +69,11 @@ export class ControlPlane implements AsyncDisposable {
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
     const { clock, random, logger, store } = options;
-    this.#copy = new Copy(store.loaded.applied, store.loaded.records);
+    this.#copy = new Copy(
+      store.loaded.applied,
+      store.loaded.records,
+      options.retention?.historyEntries,
+    );
     const state = () => this.#copy.state;
     this.mesh = new Mesh({
       ...{ state, clock, random, logger: logger.child("mesh") },
@@ -108,16 +114,13 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Opens the port. @throws `PORT_IN_USE` */
   async open(): Promise<void> {
-    const { clock, credentials, logger, role } = this.#options;
-    this.#listener = await listen({
+    const { clock, transport, logger, role } = this.#options;
+    this.#listener = await transport.listen({
       ...this.#options.listen,
-      ...{ clock, credentials },
+      clock,
       log: logger.child("listener"),
       hello: () => this.#hello("peer"),
-      admit: (hello, identity) => {
-        this.epochs.meet(hello.epoch);
-        return judgePeer(this.#copy.state, hello, identity);
-      },
+      admit: this.epochs.noting((hello, who) => judgePeer(this.#copy.state, hello, who)),
       onPeer: (channel, { hello }) => {
         if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
@@ -178,10 +181,11 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startReplica(raftId: number): Replica {
-    const { store, clock, random, logger, profile } = this.#options;
+    const { store, clock, random, logger, profile, retention } = this.#options;
     const replica = new Replica({
       ...{ raftId, store, copy: this.#copy, peers: this.mesh, clock, random },
       profile: PROFILES[profile],
+      ...(retention === undefined ? {} : { logLimits: retention.log }),
       logger: logger.child("raft"),
       onFailed: (error) => this.#onStoreFailed(error),
     });
@@ -239,8 +243,9 @@ export class ControlPlane implements AsyncDisposable {
     if (!isMember && wasMember) this.#leaveGroup(replica);
   }
 
-  /** Who is connected was known when it was let in, unless nothing was known here at all. */
-  readonly #isMember = (node: string): boolean => isWelcome(this.#copy.state, node);
+  readonly #isMember = (node: string): boolean => {
+    return !isGone(this.#copy.state, node);
+  };
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */
   #leaveGroup(replica: Replica): void {
@@ -296,16 +301,12 @@ export class ControlPlane implements AsyncDisposable {
     signal: AbortSignal,
     options: { readonly expect?: string; readonly wants?: "peer" | "watch" },
   ): Promise<Channel> {
-    const { clock, credentials } = this.#options;
+    const { clock, transport } = this.#options;
     const hello = this.#hello(options.wants ?? "peer");
-    const { channel, greeting } = await dial(address, {
-      ...{ clock, credentials, signal, hello },
+    const { channel, greeting } = await transport.dial(address, {
+      ...{ clock, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: ({ epoch }) => {
-        this.epochs.meet(epoch);
-        const watches = hello.wants === "watch";
-        return judgeServer(hello.epoch, epoch, watches ? this.#remote?.leaderlessMs : undefined);
-      },
+      admit: this.epochs.noting((server) => judgeServer(hello, server, this.#remote?.leaderlessMs)),
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));

@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import type { BackendRegistry } from "../backend/registry.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { asDenimError, DenimError } from "../base/errors.ts";
@@ -12,7 +10,7 @@ import { equalEpoch, type LeaseAttributes } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import { renderSubnetEnv } from "../lease/subnet-env.ts";
 import type { InterfaceWish } from "../host/interfaces.ts";
-import { writeFileAtomic } from "../host/files.ts";
+import type { SubnetFile } from "../host/subnet-file.ts";
 import type { Position } from "../plan/confidence.ts";
 import { diff } from "../plan/diff.ts";
 import type { Kernel } from "../plan/kernel.ts";
@@ -29,7 +27,7 @@ export interface DataPlaneOptions {
   readonly cluster: Cluster;
   readonly identity: IdentityFolder;
   readonly wish: InterfaceWish;
-  readonly subnetFile: string;
+  readonly subnetFile: SubnetFile;
   readonly acceptExpiredLease: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -179,7 +177,7 @@ export class DataPlane implements AsyncDisposable {
     const { routes } = await kernel.read();
     const { changes } = diff([], routes, { networks: this.#networks, mode: "full" });
     await kernel.apply(changes);
-    await rm(subnetFile, { force: true });
+    await subnetFile.remove();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -314,10 +312,10 @@ export class DataPlane implements AsyncDisposable {
       mtu: this.#prepared().mtu,
       ipMasq: false,
     });
-    if (env === this.#envText && existsSync(subnetFile)) return;
-    await writeFileAtomic(subnetFile, env, { mode: 0o644 });
+    if (env === this.#envText && subnetFile.exists()) return;
+    await subnetFile.write(env);
     this.#envText = env;
-    logger.info("wrote the subnet file", { path: subnetFile });
+    logger.info("wrote the subnet file", { path: subnetFile.path });
   }
 
   #inOrder(work: () => Promise<void>): void {

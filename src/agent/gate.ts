@@ -1,8 +1,7 @@
 import type { ErrorJson } from "../base/errors.ts";
-import { mayComeBack } from "../lease/context.ts";
 import { FEATURES, supports } from "../lease/feature-level.ts";
 import { type Epoch, equalEpoch, type Incarnation, isFork, type Role } from "../lease/records.ts";
-import { type StateReader, theCluster } from "../lease/state.ts";
+import { isGone, type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
 import type { NodeIdentity } from "../transport/certificate.ts";
 import { PROTOCOL } from "../transport/protocol.ts";
@@ -17,7 +16,7 @@ export interface Self {
   readonly version: string;
   readonly incarnation: Incarnation;
   /** Starts of this disk, newest last, the present one included. */
-  readonly starts: readonly string[];
+  readonly starts: readonly Incarnation[];
   readonly store: Store;
 }
 
@@ -38,7 +37,7 @@ export function helloOf(self: Self, copy: Copy, wants: "peer" | "watch"): Hello 
 
 /**
  * Whether a peer with a good certificate is let in. What this node's copy of the state says
- * decides; a node that has no copy yet believes the certificate alone.
+ * decides, and of what it cannot know yet the certificate alone does.
  */
 export function judgePeer(
   state: StateReader,
@@ -63,42 +62,44 @@ export function judgePeer(
       "run a newer Denim there",
     );
   }
-  if (!isWelcome(state, hello.nodeId)) {
-    return refusal("NOT_A_MEMBER", "it left or was removed, or joined a moment ago");
-  }
+  if (isGone(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
   const node = state.get("node", hello.nodeId)?.body;
+  // It joined after what this node has heard of: after a long absence that may be everybody.
   if (node === undefined) return { ok: true };
   const ownStore = node.raftId === undefined ||
     (node.storeId === hello.storeId && node.raftId === hello.raftId);
   if (!ownStore) return refusal("PEER_REFUSED", "its store is not the one that it joined with");
-  const recorded = node.incarnation?.startId;
-  if (recorded !== undefined && !hello.starts.includes(recorded)) {
+  if (node.incarnation !== undefined && !descends(hello.starts, node.incarnation)) {
     return refusal("PEER_REFUSED", "its disk is an older copy of a node that went on since");
   }
   return { ok: true };
 }
 
-/** Whether a node may be connected, as far as it goes by this copy of the state. */
-export function isWelcome(state: StateReader, node: string): boolean {
-  return state.get("node", node) !== undefined || theCluster(state) === undefined ||
-    mayComeBack(state, node);
+/**
+ * Whether a disk with these starts, oldest first, went through the start that is recorded here. A
+ * disk names the newest start that it knows to be recorded, and every later one; so where all of
+ * them are later, it is this node's record that is old.
+ */
+function descends(starts: readonly Incarnation[], recorded: Incarnation): boolean {
+  const [oldest] = starts;
+  if (oldest !== undefined && recorded.counter < oldest.counter) return true;
+  return starts.some(({ startId }) => startId === recorded.startId);
 }
 
 /** Without a leader of its own for this long an agent goes on in a later epoch. */
 const MOVE_AFTER_MS = 60_000;
 
 /**
- * Whether a node goes on with a server that answers it. Epochs only go up, and only agents, who
- * hold no log, change theirs by themselves: `leaderlessMs` is how long the one that asks has had
- * no leader of its own, and `undefined` on a server.
+ * Whether a node goes on with a server that answers it. Epochs only go up, and only who watches,
+ * and so holds no log, changes its own by itself: once it has had no leader for long enough.
  */
 export function judgeServer(
-  own: Epoch,
-  theirs: Epoch,
-  leaderlessMs: number | undefined,
+  { wants, epoch: own }: Pick<Hello, "wants" | "epoch">,
+  { epoch: theirs }: Pick<Hello, "epoch">,
+  leaderlessMs = 0,
 ): Admission | ErrorJson {
   if (equalEpoch(own, theirs)) return { ok: true };
-  if (leaderlessMs === undefined || theirs.n <= own.n) return otherHistory(own, theirs);
+  if (wants !== "watch" || theirs.n <= own.n) return otherHistory(own, theirs);
   if (leaderlessMs >= MOVE_AFTER_MS) return { ok: true };
   const waitS = Math.ceil((MOVE_AFTER_MS - leaderlessMs) / 1_000);
   return refusal(

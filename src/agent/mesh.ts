@@ -1,6 +1,6 @@
 import type { Canonical } from "../base/canonical.ts";
 import { hex } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
+import { abortAfter, type Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -27,6 +27,7 @@ export interface MeshOptions {
 interface Inbound {
   readonly channel: Channel;
   readonly startId: string;
+  readonly raftId: number | undefined;
 }
 
 const SNAPSHOT_PART_TIMEOUT_MS = 30_000;
@@ -62,7 +63,7 @@ export class Mesh implements Peers, AsyncDisposable {
       return false;
     }
     older?.channel.close("a newer connection took its place");
-    this.#inbound.set(key, { channel, startId });
+    this.#inbound.set(key, { channel, startId, raftId: hello.raftId });
     void channel.closed.then(() => {
       if (this.#inbound.get(key)?.channel === channel) this.#inbound.delete(key);
     });
@@ -120,7 +121,8 @@ export class Mesh implements Peers, AsyncDisposable {
     if (standing !== undefined) return await standing.request(kind, body, { timeoutMs });
     const address = this.#options.state().get("node", node)?.body.address;
     if (address === undefined) throw unreachable(node);
-    const channel = await this.#options.dial(node, address, AbortSignal.timeout(timeoutMs));
+    using limit = abortAfter(this.#options.clock, timeoutMs);
+    const channel = await this.#options.dial(node, address, limit.signal);
     try {
       return await channel.request(kind, body, { timeoutMs });
     } finally {
@@ -174,9 +176,11 @@ export class Mesh implements Peers, AsyncDisposable {
     await Promise.all(links.map((link) => link[Symbol.asyncDispose]()));
   }
 
+  /** Of a server that joined after this node's copy of the state, its hello alone says the id. */
   #channelToRaft(raftId: number): Channel | undefined {
     const node = nodeByRaftId(this.#options.state(), raftId);
-    return node === undefined ? undefined : this.channelTo(node.key);
+    if (node !== undefined) return this.channelTo(node.key);
+    return [...this.#inbound.values()].find((one) => one.raftId === raftId)?.channel;
   }
 
   #link(node: string): Link {

@@ -1,46 +1,21 @@
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import type { BackendRegistry } from "../backend/registry.ts";
-import { hex } from "../base/bytes.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import { asDenimError, assert, DenimError } from "../base/errors.ts";
-import type { Logger } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
-import { makeFolder } from "../host/files.ts";
+import { join } from "node:path";
+import { sleep } from "../base/clock.ts";
+import { asDenimError, type DenimError } from "../base/errors.ts";
 import { enableForwarding } from "../host/sysctl.ts";
-import type { Address } from "../ip/address.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { CommandOf } from "../lease/command.ts";
-import { FEATURES, requireLevelOf } from "../lease/feature-level.ts";
+import { FEATURES } from "../lease/feature-level.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
-import type { Kernel } from "../plan/kernel.ts";
-import type { IdentityFolder } from "../store/identity.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
 import { Store } from "../store/store.ts";
-import { ControlPlane } from "./control-plane.ts";
-import { DataPlane } from "./data-plane.ts";
+import { assemble, type Made, type NodeParts } from "./assemble.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import type { DataPlane } from "./data-plane.ts";
 import { Leasing } from "./leasing.ts";
-import { advertised, wishOf } from "./place.ts";
+import { advertised } from "./place.ts";
 import { serversOf } from "./servers.ts";
 import type { Settings } from "./settings.ts";
-import { noteStart } from "./starts.ts";
-
-export interface NodeParts {
-  readonly settings: Settings;
-  readonly identity: IdentityFolder;
-  readonly kernel: Kernel;
-  readonly backends: BackendRegistry;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** Address that the data interface has to reach where nothing else was said. */
-  readonly reach?: Address;
-  /** The store, where somebody has begun to open it; the node's from here on. */
-  readonly store?: Promise<Store>;
-  /** Makes this host forward packets. @default the kernel's switch for IPv4 */
-  readonly forward?: () => { readonly wasOff: boolean };
-}
 
 const RETRY_MS = 2_000;
 /** How long the port lets the routes go first. */
@@ -108,6 +83,23 @@ export class Node implements AsyncDisposable {
     return holding === undefined ? { kind: "none" } : { kind: "fenced", holding, error: undefined };
   }
 
+  /**
+   * Out of the cluster, and off this host's routes. The cluster frees the subnet with its answer,
+   * which may be lost: so this node stops trusting its lease before it asks.
+   *
+   * @throws why it stays, with its lease to be confirmed anew
+   */
+  async leave(): Promise<void> {
+    await this.#surrender();
+    try {
+      await this.control.errands.letGo(this.record.nodeId, "leave");
+    } catch (error) {
+      this.#startLeasing();
+      throw error;
+    }
+    await this.data.withdraw();
+  }
+
   /** Why the data interface, or the backend, could not be used. */
   get prepareError(): DenimError | undefined {
     return this.#prepareError;
@@ -125,7 +117,7 @@ export class Node implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { settings, logger } = this.#parts;
-    makeFolder(dirname(settings.subnetFile));
+    this.#parts.subnetFile.prepare();
     await this.data.load();
     this.control.start();
     this.control.cluster.onChange(() => this.#rememberServers());
@@ -181,12 +173,21 @@ export class Node implements AsyncDisposable {
       cluster: this.control.cluster,
       ...{ clock, random },
       logger: logger.child("lease"),
-      bootId: bootId(),
+      bootId: this.#parts.bootId,
       holding: this.#holding,
       attributes: () => this.data.attributes(),
       keep: (holding) => identity.write("lease", copyOf(holding)),
       onChange: () => this.data.trigger(),
     });
+  }
+
+  async #surrender(): Promise<void> {
+    const standing = this.standing();
+    await this.#leasing?.[Symbol.asyncDispose]();
+    this.#leasing = undefined;
+    if (standing.kind === "none") return;
+    this.#holding = { ...standing.holding, ttlMs: 0 };
+    await this.#parts.identity.write("lease", copyOf(this.#holding));
   }
 
   async #networkKnown(): Promise<string | undefined> {
@@ -264,74 +265,6 @@ export class Node implements AsyncDisposable {
       .then(() => identity.write("servers", { members, seeds: [...this.#seeds] }))
       .catch(() => void (this.#rememberedServers = ""));
   }
-}
-
-interface Made {
-  readonly record: NodeRecord;
-  readonly store: Store;
-  readonly incarnation: Incarnation;
-  readonly holding: Holding | undefined;
-  readonly seeds: readonly string[];
-  readonly control: (ownRoutes: () => unknown) => ControlPlane;
-  readonly data: (
-    control: ControlPlane,
-    standing: () => ReturnType<Node["standing"]>,
-    onAttributes: () => void,
-  ) => DataPlane;
-}
-
-async function assemble(parts: NodeParts, store: Store): Promise<Made> {
-  const { identity, settings, clock, random, logger, kernel, backends } = parts;
-  const [record, key, cert, caBundle, servers, lease] = await Promise.all([
-    identity.read("node"),
-    identity.readPem("key"),
-    identity.readPem("cert"),
-    identity.readPem("ca"),
-    identity.read("servers"),
-    identity.read("lease"),
-  ]);
-  assert(record !== undefined, "a node that starts has an identity");
-  if (key === undefined || cert === undefined || caBundle === undefined) {
-    throw new DenimError("STORE_DAMAGED", `The identity in ${identity.path} is not complete`, {
-      why: "a key or certificate is missing",
-      fix: "put the files back from a backup, or join again with a new token",
-    });
-  }
-  if (await identity.read("secret") === undefined) {
-    await identity.write("secret", { seed: hex(random.bytes(32)) });
-  }
-  const { nodeId, clusterId, role } = record;
-  requireLevelOf(store.loaded.records);
-  const { incarnation, starts } = await noteStart(store, nodeId, random);
-  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
-  const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
-  return {
-    ...{ record, store, incarnation, seeds, holding: lease },
-    control: (ownRoutes) =>
-      new ControlPlane({
-        ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
-        ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
-        credentials: { caBundle, cert, key },
-        caKey: () => identity.readPem("caKey"),
-        keepCaKey: (caKey) =>
-          caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
-        seeds: [...seeds, ...known],
-        ownRoutes,
-      }),
-    data: (control, standing, onAttributes) =>
-      new DataPlane({
-        ...{ nodeId, kernel, backends, identity, clock, logger, standing },
-        cluster: control.cluster,
-        wish: wishOf(settings, parts.reach),
-        subnetFile: settings.subnetFile,
-        acceptExpiredLease: settings.acceptExpiredLease,
-        onAttributes,
-      }),
-  };
-}
-
-function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
 /** The identity's files take plain arrays. */

@@ -23,6 +23,8 @@ const PLAN_EVERY_MS = 500;
 const STAND_DOWN_MS = 15_000;
 const LET_GO_MS = 30_000;
 const CONNECTED_EVERY_MS = 2_000;
+/** A member is reachable that was heard of within so many ticks, several heartbeats. */
+const REACHABLE_TICKS = 20;
 /** A member whose log ends this close to the commit index is caught up. */
 const CAUGHT_UP_ENTRIES = 64;
 const ASK_TIMEOUT_MS = 5_000;
@@ -178,7 +180,9 @@ export class Planning implements AsyncDisposable {
       return [{
         raftId,
         reachable: own ||
-          (progress?.active ?? (this.#silence?.hears(key) === true && isFit(raftId))),
+          (progress === undefined
+            ? this.#silence?.hears(key) === true && isFit(raftId)
+            : progress.silentTicks < REACHABLE_TICKS),
         caughtUp: own || (progress !== undefined && progress.state === "replicate" &&
           progress.match + CAUGHT_UP_ENTRIES >= status.commit),
         leaving: this.#leaving.has(key),

@@ -145,8 +145,8 @@ export class NodeService implements Service {
     const { state } = await this.#read("stale");
     const standing = node.standing();
     const alone = [...state.all("node")].length <= 1;
-    if (!alone) await node.control.errands.letGo(node.record.nodeId, "leave");
-    await node.data.withdraw();
+    if (alone) await node.data.withdraw();
+    else await node.leave();
     this.#options.retire();
     return { subnets: standing.kind === "none" ? [] : standing.holding.subnets };
   }

@@ -3,7 +3,7 @@ import type { Cluster, Position } from "../lease/cluster.ts";
 import type { Command } from "../lease/command.ts";
 import { mayPropose } from "../lease/authorize.ts";
 import { isRevisioned, type StateRecord } from "../lease/records.ts";
-import { nodeByRaftId, theGroup } from "../lease/state.ts";
+import { nodeByRaftId, theCluster, theGroup } from "../lease/state.ts";
 import type { Message } from "../raft/mod.ts";
 import type { Replica } from "../replica/replica.ts";
 import { Digest } from "../store/digest.ts";
@@ -104,10 +104,17 @@ function serveServer(parts: ServingParts, hello: Hello, handlers: Handlers): voi
     .notice(KIND.connected, (body) => parts.noteConnected(hello.nodeId, body as ConnectedNotice));
 }
 
-/** Raft ids are proved by the certificate behind the connection, not by what a message says. */
+/**
+ * Raft ids are proved by the certificate behind the connection, not by what a message says. An id
+ * that was given out after this node's copy of the state is taken from the server's hello.
+ */
 function speaksFor(parts: ServingParts, hello: Hello, raftId: number): boolean {
   const view = parts.cluster.view();
-  return view !== undefined && nodeByRaftId(view.state, raftId)?.key === hello.nodeId;
+  if (view === undefined) return false;
+  const lastRaftId = theCluster(view.state)?.lastRaftId ?? 0;
+  return raftId > lastRaftId
+    ? hello.raftId === raftId
+    : nodeByRaftId(view.state, raftId)?.key === hello.nodeId;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Address } from "../ip/address.ts";
+import type { LogLimits } from "../replica/turn.ts";
 
 /** How one daemon was told to run. Everything has a default but what names the node. */
 export interface Settings {
@@ -24,6 +25,8 @@ export interface Settings {
   readonly profile: "lan" | "wan";
   /** Write subnet.env and be ready although the cluster has not confirmed the lease. */
   readonly acceptExpiredLease: boolean;
+  /** How much of the past is kept for those who were away. @default what replica and feed keep */
+  readonly retention?: { readonly log: LogLimits; readonly historyEntries: number };
   readonly version: string;
 }
 

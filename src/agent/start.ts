@@ -6,11 +6,14 @@ import { type Clock, sleep, systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { lockDirectory } from "../host/lock.ts";
+import { bootId } from "../host/boot.ts";
 import { requireNetworkRights } from "../host/rights.ts";
+import { subnetFileAt } from "../host/subnet-file.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
 import { Store } from "../store/store.ts";
+import { tlsTransport } from "../transport/tls-transport.ts";
 import { enterCluster, type Way } from "./entry.ts";
 import { Node } from "./node.ts";
 import { NodeService } from "./service.ts";
@@ -90,6 +93,8 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     running.node = stack.use(
       await Node.start({
         ...{ settings, identity, kernel, backends, clock, random, logger },
+        ...{ transport: tlsTransport, bootId: bootId() },
+        subnetFile: subnetFileAt(settings.subnetFile),
         ...(reach === undefined ? {} : { reach }),
         ...(store === undefined ? {} : { store }),
       }),

@@ -14,7 +14,7 @@ export async function noteStart(
   store: Store,
   nodeId: string,
   random: Random,
-): Promise<{ incarnation: Incarnation; starts: string[] }> {
+): Promise<{ incarnation: Incarnation; starts: Incarnation[] }> {
   const { starts: { incarnations: before }, records } = store.loaded;
   const node = records.find(({ table, key }) => table === "node" && key === nodeId);
   const recorded = (node as StateRecord<"node"> | undefined)?.body.incarnation;
@@ -26,5 +26,5 @@ export async function noteStart(
     .slice(2 - STARTS_MAX);
   const incarnations = [...recorded === undefined ? [] : [recorded], ...newer, incarnation];
   await store.write({ starts: { incarnations } });
-  return { incarnation, starts: incarnations.map(({ startId }) => startId) };
+  return { incarnation, starts: incarnations };
 }

@@ -46,6 +46,13 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+/** A signal that is aborted after `delayMs`, unless this is disposed of before. */
+export function abortAfter(clock: Clock, delayMs: number): Disposable & { signal: AbortSignal } {
+  const abort = new AbortController();
+  const cancel = clock.after(delayMs, () => abort.abort());
+  return { signal: abort.signal, [Symbol.dispose]: cancel };
+}
+
 /** Calls `callback` every `periodMs` until the result is called. The first call is one period away. */
 export function every(clock: Clock, periodMs: number, callback: () => void): Cancel {
   let cancel: Cancel;

@@ -1,18 +1,22 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NodeParts } from "../agent/assemble.ts";
 import { enterCluster } from "../agent/entry.ts";
-import { Node, type NodeParts } from "../agent/node.ts";
+import { Node } from "../agent/node.ts";
 import { DEFAULT_SETTINGS } from "../agent/settings.ts";
 import type { Backend } from "../backend/backend.ts";
 import { BackendRegistry } from "../backend/registry.ts";
 import { systemClock } from "../base/clock.ts";
 import { assert } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
+import { bootId } from "../host/boot.ts";
 import { processLogger } from "../host/logger.ts";
+import { subnetFileAt } from "../host/subnet-file.ts";
 import { parseAddress } from "../ip/address.ts";
 import { MemoryKernel } from "../kernel/memory-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
+import { tlsTransport } from "../transport/tls-transport.ts";
 
 const NETWORK = JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "host-gw" } });
 
@@ -58,6 +62,8 @@ function partsIn(folder: string, backends: readonly Backend[]): NodeParts {
     identity: new IdentityFolder(join(folder, "identity")),
     ...{ kernel, backends: new BackendRegistry(backends), logger },
     ...{ clock: systemClock(), random: systemRandom() },
+    ...{ transport: tlsTransport, bootId: bootId() },
+    subnetFile: subnetFileAt(join(folder, "subnet.env")),
     forward: () => ({ wasOff: false }),
   };
 }

@@ -81,7 +81,7 @@ async function probeTransport(): Promise<string> {
     version: "self-test",
     epoch: { n: 1, random: "0" },
     incarnation: { counter: 1, startId: "self-test" },
-    starts: ["self-test"],
+    starts: [{ counter: 1, startId: "self-test" }],
   };
   await using listener = await listen({
     ...ours,

@@ -26,19 +26,9 @@ export function reformCluster(context: Context, command: CommandOf<"cluster.refo
   const ancestors = [...cluster.ancestors ?? [], ended];
   draft.put("cluster", SINGLE, { ...cluster, epoch, ancestors });
   draft.put("group", SINGLE, { voters: [raftId], learners: [] });
-  forgetProcesses(context);
   forgetClaims(draft);
   const { leaseTtlMs } = configOf(context);
   return { ...beginHold(draft, { reason, sinceWallMs: wallMs, leaseTtlMs }) };
-}
-
-/** Which processes live is to be said anew: their disks may know later ones than this state. */
-function forgetProcesses({ draft }: Context): void {
-  for (const { key, body } of [...draft.all("node")]) {
-    if (body.incarnation === undefined && body.silent === undefined) continue;
-    const { incarnation: _, silent: __, ...rest } = body;
-    draft.put("node", key, rest);
-  }
 }
 
 /** Conditional on the epoch and, unless it is to be ended early, on the lease clock. */

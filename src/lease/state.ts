@@ -233,6 +233,14 @@ export function nodeByRaftId(state: StateReader, raftId: number): StateRecord<"n
   return state.find("nodeByRaftId", String(raftId))[0];
 }
 
+/**
+ * The node left or was removed. One of which this state knows nothing at all joined after it: who
+ * is gone leaves a tombstone for as long as its certificate is good.
+ */
+export function isGone(state: StateReader, node: string): boolean {
+  return state.get("node", node) === undefined && state.get("tombstone", node) !== undefined;
+}
+
 export function theCluster(state: StateReader): Bodies["cluster"] | undefined {
   return state.get("cluster", SINGLE)?.body;
 }

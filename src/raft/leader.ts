@@ -33,6 +33,7 @@ export type TransferResult =
 export function tickLeader(core: Core): void {
   core.heartbeatElapsed++;
   core.electionElapsed++;
+  for (const progress of core.progress.values()) progress.tick();
   if (core.electionElapsed >= core.options.electionTicks) {
     core.electionElapsed = 0;
     core.transferee = NOBODY;

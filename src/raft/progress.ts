@@ -18,8 +18,10 @@ export interface ProgressStatus {
   readonly paused: boolean;
   /** The index of the snapshot on its way; 0 for none. */
   readonly pendingSnapshot: number;
-  /** Was heard of since check-quorum last looked. */
+  /** Was heard of since check-quorum last looked, which may have been a moment ago. */
   readonly active: boolean;
+  /** Ticks since it was heard of by this leader; `Infinity` where it never was. */
+  readonly silentTicks: number;
   readonly inflightMessages: number;
   readonly inflightBytes: number;
   readonly inflightFull: boolean;
@@ -37,6 +39,7 @@ export interface ProgressStart {
 export class Progress {
   learner: boolean;
   active: boolean;
+  #silentTicks = Infinity;
   #state: ProgressState = "probe";
   #match: number;
   #next: number;
@@ -77,6 +80,16 @@ export class Progress {
   /** A full window lets only empty appends through; their answers may free it. */
   get takesEntries(): boolean {
     return this.#state !== "replicate" || !this.#inflights.full;
+  }
+
+  /** A sign of life. */
+  heard(): void {
+    this.active = true;
+    this.#silentTicks = 0;
+  }
+
+  tick(): void {
+    this.#silentTicks++;
   }
 
   becomeProbe(): void {
@@ -170,6 +183,7 @@ export class Progress {
       paused: this.paused,
       pendingSnapshot: this.#pendingSnapshot,
       active: this.active,
+      silentTicks: this.#silentTicks,
       inflightMessages: this.#inflights.count,
       inflightBytes: this.#inflights.bytes,
       inflightFull: this.#inflights.full,

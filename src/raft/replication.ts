@@ -99,7 +99,7 @@ export function maybeCommit(core: Core): boolean {
 export function onAppendAccepted(core: Core, message: AppendAccepted): void {
   const progress = core.progress.get(message.from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard();
   const recovered = message.index === progress.match && progress.state === "probe";
   if (!progress.acknowledged(message.index) && !recovered) return;
   leaveWaitingState(core, progress, message.index);
@@ -136,7 +136,7 @@ function leaveWaitingState(core: Core, progress: Progress, index: number): void 
 export function onAppendRejected(core: Core, message: AppendRejected): void {
   const progress = core.progress.get(message.from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard();
   const { hintIndex, hintTerm } = message;
   const hint = hintTerm > 0 ? core.log.hint(hintIndex, hintTerm).index : hintIndex;
   if (!progress.rejected(message.index, hint)) return;
@@ -151,7 +151,7 @@ export function onAppendRejected(core: Core, message: AppendRejected): void {
 export function onHeartbeatResponse(core: Core, message: HeartbeatResponse): void {
   const progress = core.progress.get(message.from);
   if (progress === undefined) return;
-  progress.active = true;
+  progress.heard();
   progress.resume();
   if (progress.match < core.log.last.index || progress.state === "probe") {
     sendAppend(core, message.from, { evenEmpty: true });

@@ -12,7 +12,7 @@ import { State, theCluster } from "../lease/state.ts";
 import type { Configuration } from "../raft/mod.ts";
 import { type Checkpoint, compare, NO_CHECKPOINT } from "./checkpoint.ts";
 import { Digest } from "./digest.ts";
-import { FeedHistory } from "./feed.ts";
+import { FeedHistory, HISTORY_ENTRIES } from "./feed.ts";
 import type { AppliedRecord } from "./load.ts";
 
 export interface Stamped {
@@ -38,7 +38,11 @@ export class Copy {
   #dirty = false;
   readonly feed: FeedHistory;
 
-  constructor(applied: AppliedRecord | undefined, records: readonly StateRecord[]) {
+  constructor(
+    applied: AppliedRecord | undefined,
+    records: readonly StateRecord[],
+    historyEntries = HISTORY_ENTRIES,
+  ) {
     const { revision = 0, clockMs = 0, index = 0, term = 0 } = applied ?? {};
     this.#state = State.restore(records, { revision, clockMs });
     this.#revisioned = Digest.of(this.#state.records("revisioned"));
@@ -48,6 +52,7 @@ export class Copy {
     this.feed = new FeedHistory({
       records: () => [...this.#state.records("revisioned")],
       position: { epoch: this.epoch, revision },
+      historyEntries,
     });
   }
 

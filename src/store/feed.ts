@@ -3,7 +3,7 @@ import type { Event, Feed, Position } from "../lease/cluster.ts";
 import { equalEpoch, type StateRecord } from "../lease/records.ts";
 
 /** Entries kept for followers that come back; an older position gets a snapshot. */
-const HISTORY_MAX = 10_000;
+export const HISTORY_ENTRIES = 10_000;
 /** What one follower may leave unread before it is sent away to resume. */
 const UNREAD_MAX = 4_096;
 
@@ -11,6 +11,8 @@ export interface FeedOptions {
   /** The revisioned records, now. */
   readonly records: () => readonly StateRecord[];
   readonly position: Position;
+  /** @default {@link HISTORY_ENTRIES} */
+  readonly historyEntries?: number;
 }
 
 /**
@@ -20,6 +22,7 @@ export interface FeedOptions {
  */
 export class FeedHistory {
   readonly #records: () => readonly StateRecord[];
+  readonly #historyEntries: number;
   #position: Position;
   /** Followers from before this revision get a snapshot. */
   #compactRevision: number;
@@ -30,6 +33,7 @@ export class FeedHistory {
 
   constructor(options: FeedOptions) {
     this.#records = options.records;
+    this.#historyEntries = options.historyEntries ?? HISTORY_ENTRIES;
     this.#position = options.position;
     this.#compactRevision = options.position.revision;
   }
@@ -46,7 +50,7 @@ export class FeedHistory {
   publish(revision: number, events: readonly Event[]): void {
     this.#position = { epoch: this.#position.epoch, revision };
     this.#entries.push({ revision, events });
-    if (this.#entries.length > HISTORY_MAX) {
+    if (this.#entries.length > this.#historyEntries) {
       this.#compactRevision = this.#entries.shift()!.revision;
     }
     this.#tell({ kind: "events", position: this.#position, events });

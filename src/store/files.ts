@@ -2,11 +2,26 @@ import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DenimError } from "../base/errors.ts";
 
+/**
+ * The few small files of a node's identity, as text: the port under {@link IdentityFolder}. Drivers:
+ * `diskFiles`, and the simulator's disk.
+ */
+export interface Files {
+  /** The text of a file, `undefined` when there is none. */
+  read(path: string): Promise<string | undefined>;
+  /** On disk, whole or not at all, when it resolves. */
+  write(path: string, text: string): Promise<void>;
+  /** A file, or a folder with all that is in it; fine when there is none. */
+  remove(path: string): Promise<void>;
+}
+
+/** The real ones. Each throws `PERMISSION_DENIED` or `STORE_FAILED`. */
+export const diskFiles: Files = { read: readText, write: writeText, remove: removePath };
+
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
-/** The text of a file, `undefined` when there is none. */
-export async function readText(path: string): Promise<string | undefined> {
+async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
@@ -20,7 +35,7 @@ export async function readText(path: string): Promise<string | undefined> {
  * the new one. Needs both syncs: of the bytes before the rename, of the folder after it. One
  * writer per file at a time.
  */
-export async function writeText(path: string, text: string): Promise<void> {
+async function writeText(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   const draft = join(folder, `.${path.slice(folder.length + 1)}.new`);
   try {
@@ -38,8 +53,7 @@ export async function writeText(path: string, text: string): Promise<void> {
   }
 }
 
-/** Removes a file or a folder with all that is in it; fine when there is none. */
-export async function removePath(path: string): Promise<void> {
+async function removePath(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
     await syncFolder(dirname(path));

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { DenimError } from "../base/errors.ts";
-import { readText, removePath, writeText } from "./files.ts";
+import { diskFiles, type Files } from "./files.ts";
 import { IDENTITY_SCHEMAS, type IdentityKind, type IdentityRecord } from "./identity-schema.ts";
 
 /** The number of this layout. A greater one was written by a newer Denim. */
@@ -36,15 +36,17 @@ const FIXES: Readonly<Record<IdentityKind | PemKind, string>> = {
  */
 export class IdentityFolder {
   readonly path: string;
+  readonly #files: Files;
 
-  constructor(path: string) {
+  constructor(path: string, files: Files = diskFiles) {
     this.path = path;
+    this.#files = files;
   }
 
   /** `undefined` when it was never written. Throws `STORE_DAMAGED`, with what to do about it. */
   async read<Kind extends IdentityKind>(kind: Kind): Promise<IdentityRecord<Kind> | undefined> {
     const path = this.#pathOf(kind);
-    const text = await readText(path);
+    const text = await this.#files.read(path);
     if (text === undefined) return undefined;
     let json: unknown;
     try {
@@ -69,13 +71,13 @@ export class IdentityFolder {
   /** On disk, whole or not at all, when this resolves. */
   async write<Kind extends IdentityKind>(kind: Kind, record: IdentityRecord<Kind>): Promise<void> {
     const text = JSON.stringify({ format: FORMAT, ...record }, null, 2);
-    await writeText(this.#pathOf(kind), `${text}\n`);
+    await this.#files.write(this.#pathOf(kind), `${text}\n`);
   }
 
   /** A key or certificate, PEM. `caKey` is on servers only. */
   async readPem(kind: PemKind): Promise<string | undefined> {
     const path = this.#pathOf(kind);
-    const text = await readText(path);
+    const text = await this.#files.read(path);
     if (text === undefined || /-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----/.test(text)) {
       return text;
     }
@@ -83,18 +85,18 @@ export class IdentityFolder {
   }
 
   async writePem(kind: PemKind, pem: string): Promise<void> {
-    await writeText(this.#pathOf(kind), `${pem.trim()}\n`);
+    await this.#files.write(this.#pathOf(kind), `${pem.trim()}\n`);
   }
 
   /** Fine when there is none. A server that is demoted removes `caKey`. */
   async remove(kind: IdentityKind | PemKind): Promise<void> {
-    await removePath(this.#pathOf(kind));
+    await this.#files.remove(this.#pathOf(kind));
   }
 
   /** Forgets the node: what `denim leave` ends with. The keys go first. */
   async wipe(): Promise<void> {
     for (const kind of ["caKey", "key", "secret"] as const) await this.remove(kind);
-    await removePath(this.path);
+    await this.#files.remove(this.path);
   }
 
   #pathOf(kind: IdentityKind | PemKind): string {

@@ -4,8 +4,10 @@ import type { AppliedRecord, Loaded, Starts, StoreFormat } from "./load.ts";
 import type { Entry, HardState } from "../raft/mod.ts";
 import { Batch, Database } from "./database.ts";
 import { KEYS } from "./keys.ts";
+import { LevelValues } from "./level-values.ts";
 import { load } from "./load.ts";
 import { Chain, type HardRecord, type LogRecord, NO_TRIM, type TrimRecord } from "./log.ts";
+import type { Values } from "./values.ts";
 
 /** What one turn of a driver wants on disk, together. */
 export interface Write {
@@ -56,9 +58,14 @@ export class Store implements AsyncDisposable {
     this.#stored = new Set(loaded.records.map((record) => KEYS.state(record.table, record.key)));
   }
 
-  /** @throws `STORE_LOCKED` `PERMISSION_DENIED` `STORE_DAMAGED` `STORE_FAILED` */
+  /** Over LevelDB. @throws `STORE_LOCKED` `PERMISSION_DENIED` `STORE_DAMAGED` `STORE_FAILED` */
   static async open(path: string): Promise<Store> {
-    const database = await Database.open(path);
+    return await Store.over(await LevelValues.open(path));
+  }
+
+  /** The values are the store's from here on. @throws `STORE_DAMAGED` */
+  static async over(values: Values): Promise<Store> {
+    const database = new Database(values);
     try {
       const { loaded, chain } = await load(database);
       return new Store(database, loaded, chain);

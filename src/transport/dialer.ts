@@ -7,7 +7,7 @@ import { type Credentials, secureOptions, shownCertificates } from "./credential
 import { FRAME_BYTES_STRANGER } from "./frame.ts";
 import { type Admit, greet, type Greeting, type Hello } from "./handshake.ts";
 import { judgeCertificate, type NodeIdentity } from "./certificate.ts";
-import { Wire } from "./wire.ts";
+import { SocketWire } from "./wire.ts";
 
 export interface DialOptions {
   readonly credentials: Credentials;
@@ -51,7 +51,7 @@ export async function dial(address: string, options: DialOptions): Promise<Diale
     timeoutMs,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
-  const wire = new Wire(socket, FRAME_BYTES_STRANGER);
+  const wire = new SocketWire(socket, FRAME_BYTES_STRANGER);
   const onAbort = () => wire.destroy(cancelled(address));
   options.signal?.addEventListener("abort", onAbort, { once: true });
   try {

@@ -9,6 +9,9 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const protocol = v.object({ min: count, max: count });
 
+/** One life of a process of the node. */
+const incarnation = v.object({ counter: count, startId: name });
+
 const helloSchema = v.object({
   wants: v.picklist(["peer", "watch", "rejoin"]),
   protocol,
@@ -23,9 +26,9 @@ const helloSchema = v.object({
   role: v.picklist(["server", "agent"]),
   raftId: v.optional(count),
   storeId: v.optional(name),
-  incarnation: v.object({ counter: count, startId: name }),
-  /** Starts of this node's disk up to now: a copy of it that went its own way lacks some. */
-  starts: v.pipe(v.array(name), v.maxLength(64)),
+  incarnation,
+  /** Starts of this node's disk up to now, oldest first: a copy that went its own way lacks some. */
+  starts: v.pipe(v.array(incarnation), v.maxLength(64)),
 });
 
 /** Of one that has no certificate yet: it says nothing that the other side could believe. */

@@ -7,7 +7,7 @@ import { FRAME_BYTES_STRANGER } from "./frame.ts";
 import { greetStranger, type StrangerHello } from "./handshake.ts";
 import { Handlers } from "./handlers.ts";
 import { caPin, judgeCertificate, type NodeIdentity } from "./certificate.ts";
-import { Wire } from "./wire.ts";
+import { SocketWire } from "./wire.ts";
 
 export interface JoinOptions extends ConnectOptions {
   /** From the token: the one CA that is believed. */
@@ -67,7 +67,7 @@ export class JoinSession implements AsyncDisposable {
 export async function openJoin(address: string, options: JoinOptions): Promise<JoinSession> {
   const { clock, signal } = options;
   const socket = await connect(address, {}, options);
-  const wire = new Wire(socket, FRAME_BYTES_STRANGER);
+  const wire = new SocketWire(socket, FRAME_BYTES_STRANGER);
   const onAbort = () => wire.destroy(cancelled(address));
   signal?.addEventListener("abort", onAbort, { once: true });
   try {

@@ -15,7 +15,7 @@ import {
   refuse,
 } from "./handshake.ts";
 import { judgeCertificate } from "./certificate.ts";
-import { Wire } from "./wire.ts";
+import { SocketWire, type Wire } from "./wire.ts";
 
 /** A connection without a certificate. It has to say `channel.start(handlers)`. */
 export interface Joiner {
@@ -105,7 +105,7 @@ export class Listener implements AsyncDisposable {
     // On a socket for both families IPv4 comes in as `::ffff:192.0.2.1`.
     const address = (socket.remoteAddress ?? "an unknown address").replace(/^::ffff:(?=\d)/, "");
     socket.setNoDelay(true);
-    const wire = new Wire(socket, FRAME_BYTES_STRANGER);
+    const wire = new SocketWire(socket, FRAME_BYTES_STRANGER);
     this.#wires.add(wire);
     wire.onClose(() => this.#wires.delete(wire));
     try {

@@ -3,7 +3,32 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError } from "../base/errors.ts";
 import { encodeFrame, FrameDecoder } from "./frame.ts";
 
-type Consumer = (message: unknown, bytes: number) => void;
+export type Consumer = (message: unknown, bytes: number) => void;
+
+/**
+ * Whole messages both ways between two ends, in order. Drivers: `SocketWire`, and the simulator's.
+ */
+export interface Wire {
+  /** The largest message in either direction; raised once the peer has been judged. */
+  payloadBytesMax: number;
+  readonly closed: boolean;
+  /** Bytes that were sent and still wait in this process. */
+  readonly queuedBytes: number;
+  /** Throws `PROTOCOL` on a message that is too large; the wire stays usable. */
+  send(message: unknown): void;
+  /** One message, or the reason why none will come. For the time before {@link flow}. */
+  receive(): Promise<unknown>;
+  /** Hands every message over as it comes, from now on. */
+  flow(consumer: Consumer, onBytes: () => void): void;
+  /** Called once, when the connection is over; at once when it already is. */
+  onClose(callback: (reason: DenimError) => void): void;
+  /** Resolves when at most `bytes` wait in this process, or the wire is closed. */
+  room(bytes: number): Promise<void>;
+  /** Ends at once, unless a farewell is under way. The first reason given is the one reported. */
+  destroy(reason: DenimError): void;
+  /** Sends what waits, then ends. */
+  farewell(reason: DenimError, clock: Clock): void;
+}
 
 /** How long a side that has said its last word waits for the other to hang up. */
 const FAREWELL_MS = 1_000;
@@ -12,8 +37,7 @@ const FAREWELL_MS = 1_000;
  * One duplex socket that carries framed messages. Nothing is read while nobody asks: a message
  * that arrives before its reader stays in the decoder, and the kernel holds the rest back.
  */
-export class Wire {
-  /** The largest message in either direction; raised once the peer has been judged. */
+export class SocketWire implements Wire {
   payloadBytesMax: number;
   readonly #socket: Duplex;
   readonly #decoder = new FrameDecoder();
@@ -39,12 +63,10 @@ export class Wire {
     return this.#closed;
   }
 
-  /** Bytes that were sent and still wait in this process. */
   get queuedBytes(): number {
     return this.#socket.writableLength;
   }
 
-  /** Throws `PROTOCOL` on a message that is too large; the wire stays usable. */
   send(message: unknown): void {
     const frame = encodeFrame(message, this.payloadBytesMax);
     if (!this.#closed && !this.#ending && this.#socket.writable) {
@@ -52,7 +74,6 @@ export class Wire {
     }
   }
 
-  /** One message, or the reason why none will come. For the time before {@link flow}. */
   receive(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#reason);
@@ -66,26 +87,22 @@ export class Wire {
     });
   }
 
-  /** Hands every message over as it comes, from now on. */
   flow(consumer: Consumer, onBytes: () => void): void {
     this.#consumer = consumer;
     this.#onBytes = onBytes;
     this.#pump();
   }
 
-  /** Called once, when the connection is over; at once when it already is. */
   onClose(callback: (reason: DenimError) => void): void {
     if (this.#closed) callback(this.#reason!);
     else this.#onClose.push(callback);
   }
 
-  /** Resolves when at most `bytes` wait in this process, or the wire is closed. */
   room(bytes: number): Promise<void> {
     if (this.#closed || this.queuedBytes <= bytes) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ bytes, resolve }));
   }
 
-  /** Ends at once, unless a farewell is under way. The first reason given is the one reported. */
   destroy(reason: DenimError): void {
     if (this.#ending) return;
     this.#reason ??= reason;

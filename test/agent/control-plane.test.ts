@@ -11,6 +11,7 @@ import type { Channel } from "../../src/transport/channel.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
 import { KIND } from "../../src/transport/protocol.ts";
 import { dialAs } from "../support/cluster-port.ts";
+import { tlsTransport } from "../../src/transport/tls-transport.ts";
 import { until } from "../support/fast-clock.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { EPOCH, initCommand, joiner, OPEN_TOKEN, WALL_MS } from "../support/ledger.ts";
@@ -30,6 +31,7 @@ class Server {
   /** Host 0, the only member; host 1 has joined as a server and is played by the test. */
   static async start(t: Test): Promise<Server> {
     const server = new Server();
+    const credentials = await pki.issue("id0");
     const folder = join(temporaryFolder(t), "store");
     const empty = await Store.open(folder);
     await bootstrap(empty, { elapsedMs: 0, wallMs: WALL_MS }, initCommand());
@@ -37,8 +39,13 @@ class Server {
     server.store = await Store.open(folder);
     server.plane = new ControlPlane({
       ...{ nodeId: "id0", clusterId, role: "server", version: "0.1.0", profile: "lan" },
-      ...{ incarnation: { counter: 1, startId: "a" }, starts: ["a"], store: server.store, clock },
-      credentials: await pki.issue("id0"),
+      ...{
+        incarnation: { counter: 1, startId: "a" },
+        starts: [{ counter: 1, startId: "a" }],
+        store: server.store,
+        clock,
+      },
+      ...{ credentials, transport: tlsTransport(credentials) },
       caKey: () => Promise.resolve(undefined),
       keepCaKey: (key) => Promise.resolve(void server.caKeys.push(key)),
       listen: { host: "127.0.0.1", port: 0 },
@@ -53,7 +60,8 @@ class Server {
     plane.start();
     await plane.open();
     await plane.cluster.propose({ ...OPEN_TOKEN, expiresWallMs: 1e15 });
-    const node = joiner(1, { role: "server" });
+    // Its certificate is good by the real clock, which this cluster goes by.
+    const node = joiner(1, { role: "server", certificateEndsWallMs: 1e15 });
     await plane.cluster.propose({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node });
     return server;
   }

@@ -13,6 +13,7 @@ import { theNetwork } from "../../src/lease/state.ts";
 import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { fastClock, until } from "../support/fast-clock.ts";
+import { subnetFileAt } from "../../src/host/subnet-file.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { EPOCH, joiner, OPEN_TOKEN } from "../support/ledger.ts";
 import { RecordingLogger } from "../support/log.ts";
@@ -70,7 +71,7 @@ class Host {
       ...{ kernel: this.kernel, cluster: this.cluster, identity: this.identity },
       backends: new BackendRegistry([hostGw]),
       wish: { iface: "eth0" },
-      subnetFile: this.subnetFile,
+      subnetFile: subnetFileAt(this.subnetFile),
       acceptExpiredLease: options.acceptExpiredLease === true,
       ...{ clock: this.clock, logger: this.log },
       standing: () => this.standing,

@@ -72,7 +72,10 @@ t.test("a later epoch is told of, and over once this node is in it", async (t) =
   const bench = new Bench();
   await bench.meet(LATER);
   t.same([bench.watch.later, bench.watch.fork], [LATER, undefined]);
-  t.match(bench.log.lines[0]!, /^error test a later epoch .*1\.00000000000000aa .*2\.00000000000000bb/);
+  t.match(
+    bench.log.lines[0]!,
+    /^error test a later epoch .*1\.00000000000000aa .*2\.00000000000000bb/,
+  );
   bench.ledger.reform();
   t.equal(bench.watch.later, undefined);
 });

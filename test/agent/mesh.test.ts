@@ -26,7 +26,7 @@ function hello(node: string, startId: string, wants: Hello["wants"] = "peer"): H
     nodeId: node,
     role: "server",
     incarnation: { counter: 1, startId },
-    starts: [startId],
+    starts: [{ counter: 1, startId }],
   };
 }
 

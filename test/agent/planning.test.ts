@@ -84,7 +84,7 @@ class Leader {
       status: () => {
         const { voters, learners } = this.group;
         const progress = [...voters, ...learners].filter((id) => id !== 1).map((id) => ({
-          ...{ id, active: !this.dead.has(id), state: "replicate", match: 100 },
+          ...{ id, silentTicks: this.dead.has(id) ? 100 : 0, state: "replicate", match: 100 },
         }));
         const configuration = { voters, learners };
         return { id: 1, role: "leader", leader: 1, commit: 100, configuration, progress };

@@ -31,7 +31,7 @@ function hello(n: number, role: Hello["role"]): Hello {
   return {
     ...{ wants: "peer", protocol: { min: 1, max: 1 }, version: "0.1.0", clusterId: "amber" },
     features: { min: 1, max: 1 },
-    ...{ epoch: EPOCH, nodeId: `id${n}`, role, starts: ["a"] },
+    ...{ epoch: EPOCH, nodeId: `id${n}`, role, starts: [{ counter: 1, startId: "a" }] },
     incarnation: { counter: 1, startId: "a" },
   } as Hello;
 }

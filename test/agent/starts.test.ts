@@ -17,7 +17,7 @@ t.test("each start counts one up and is on disk", async (t) => {
     const { incarnation, starts } = await noteStart(store, "id0", random);
     t.equal(incarnation.counter, n);
     names.push(incarnation.startId);
-    t.same(starts, names);
+    t.same(starts.map(({ startId }) => startId), names);
   }
 });
 
@@ -33,7 +33,7 @@ t.test("the start that the cluster knows is named however often the node starts"
     await using store = await Store.open(folder);
     const { incarnation: latest, starts } = await noteStart(store, "id0", random);
     t.equal(latest.counter, n + 2);
-    t.ok(starts.includes(first.incarnation.startId) && starts.at(-1) === latest.startId);
+    t.same([starts[0], starts.at(-1)], [first.incarnation, latest]);
     t.ok(starts.length <= 64, "no more than a hello may hold");
   }
 });
@@ -52,5 +52,5 @@ t.test("what is older than that start is forgotten", async (t) => {
   await using store = await Store.open(folder);
   const { incarnation, starts } = await noteStart(store, "id0", random);
   t.equal(incarnation.counter, 10);
-  t.same(starts, ["ninth", incarnation.startId]);
+  t.same(starts.map(({ startId }) => startId), ["ninth", incarnation.startId]);
 });

@@ -32,20 +32,6 @@ t.test("a server goes on, and only into a later epoch", async (t) => {
   t.throws(() => ledger.reform(FORK), { code: "EPOCH_MISMATCH" });
 });
 
-t.test("which process of a node lives is said anew: a disk may know a later one", async (t) => {
-  const ledger = Ledger.open();
-  ledger.join(1);
-  const update = (counter: number, startId: string) =>
-    ledger.do({ kind: "node.update", node: "id1", incarnation: { counter, startId } });
-  update(5, "e");
-  ledger.do({ kind: "node.silent", node: "id1", silent: true });
-  ledger.reform();
-  const node = () => ledger.state.get("node", "id1")!.body;
-  t.same([node().incarnation, node().silent], [undefined, undefined]);
-  update(9, "i");
-  t.equal(node().incarnation?.startId, "i");
-});
-
 t.test("a state without deadlines, as an agent has it, gets them", async (t) => {
   const ledger = Ledger.open();
   ledger.join(1);

@@ -191,6 +191,27 @@ t.test("a lost confirmation is asked for again with the next heartbeat", async (
   t.same(lab.get(1).reads, [{ context: "r", index: 1 }]);
 });
 
+t.test("a leader knows how long it has not heard somebody, whatever check-quorum looks at", async (t) => {
+  const lab = Lab.of(3);
+  lab.elect(1);
+  const silent = (id: number) =>
+    lab.get(1).raft.status().progress.find((one) => one.id === id)!.silentTicks;
+  lab.isolate(3);
+  for (let n = 0; n < 3 * LAB_ELECTION_TICKS; n++) {
+    lab.get(1).tick();
+    lab.settle();
+    t.ok(silent(2) <= 1, "the one that answers is never silent for long");
+  }
+  t.ok(silent(3) >= 2 * LAB_ELECTION_TICKS);
+});
+
+t.test("a new leader has heard nobody yet whose vote it did not need", async (t) => {
+  const lab = Lab.of(3);
+  lab.isolate(3);
+  lab.elect(1);
+  t.equal(lab.get(1).raft.status().progress[2]!.silentTicks, Infinity);
+});
+
 t.test("a status can be read", async (t) => {
   const lab = Lab.of(3);
   lab.elect(1);

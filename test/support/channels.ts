@@ -1,6 +1,6 @@
 import { systemClock } from "../../src/base/clock.ts";
 import { Channel } from "../../src/transport/channel.ts";
-import { Wire } from "../../src/transport/wire.ts";
+import { SocketWire } from "../../src/transport/wire.ts";
 import { socketPair } from "./sockets.ts";
 import type { Test } from "./tap.ts";
 
@@ -8,7 +8,10 @@ import type { Test } from "./tap.ts";
 export async function channelPair(t: Test): Promise<readonly [Channel, Channel]> {
   const sockets = await socketPair(t);
   const [near, far] = sockets.map((socket) =>
-    new Channel(new Wire(socket, 16 * 1024 * 1024), { clock: systemClock(), peer: "the peer" })
+    new Channel(new SocketWire(socket, 16 * 1024 * 1024), {
+      clock: systemClock(),
+      peer: "the peer",
+    })
   );
   t.teardown(() => {
     near!.close();

@@ -2,17 +2,21 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hostGw } from "../../plugins/host-gw/mod.ts";
+import type { NodeParts } from "../../src/agent/assemble.ts";
 import { enterCluster } from "../../src/agent/entry.ts";
-import { Node, type NodeParts } from "../../src/agent/node.ts";
+import { Node } from "../../src/agent/node.ts";
 import { DEFAULT_SETTINGS } from "../../src/agent/settings.ts";
 import { BackendRegistry } from "../../src/backend/registry.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { bootId } from "../../src/host/boot.ts";
+import { subnetFileAt } from "../../src/host/subnet-file.ts";
 import { formatAddress, parseAddress } from "../../src/ip/address.ts";
 import { formatPrefix } from "../../src/ip/prefix.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
 import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
+import { tlsTransport } from "../../src/transport/tls-transport.ts";
 import { RecordingLogger } from "./log.ts";
 
 export interface FleetOptions {
@@ -77,6 +81,8 @@ export class Fleet implements AsyncDisposable {
       identity: new IdentityFolder(join(stateDir, "identity")),
       ...{ kernel, backends: new BackendRegistry([hostGw]), logger: log },
       ...{ clock: systemClock(), random: systemRandom() },
+      ...{ transport: tlsTransport, bootId: bootId() },
+      subnetFile: subnetFileAt(join(stateDir, "subnet.env")),
       forward: () => ({ wasOff: false }),
     };
     const reach = await enterCluster({

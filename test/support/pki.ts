@@ -40,7 +40,7 @@ export async function testCluster(id = "amber"): Promise<TestCluster> {
       nodeId,
       role: "server",
       incarnation: { counter: 1, startId: `start-${nodeId}` },
-      starts: [`start-${nodeId}`],
+      starts: [{ counter: 1, startId: `start-${nodeId}` }],
       ...more,
     }),
   };

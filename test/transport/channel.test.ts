@@ -6,7 +6,7 @@ import { DenimError } from "../../src/base/errors.ts";
 import { Channel, type ChannelOptions } from "../../src/transport/channel.ts";
 import { encodeFrame } from "../../src/transport/frame.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
-import { Wire } from "../../src/transport/wire.ts";
+import { SocketWire } from "../../src/transport/wire.ts";
 import { FakeClock } from "../support/clock.ts";
 import { socketPair, until } from "../support/sockets.ts";
 import type { Test } from "../support/tap.ts";
@@ -14,7 +14,11 @@ import type { Test } from "../support/tap.ts";
 const MAX = 1024 * 1024;
 
 function channelOn(socket: Socket, options: Partial<ChannelOptions> = {}): Channel {
-  return new Channel(new Wire(socket, MAX), { clock: systemClock(), peer: "web1", ...options });
+  return new Channel(new SocketWire(socket, MAX), {
+    clock: systemClock(),
+    peer: "web1",
+    ...options,
+  });
 }
 
 async function channelPair(

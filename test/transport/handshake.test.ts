@@ -7,7 +7,7 @@ import {
   type Hello,
   type StrangerHello,
 } from "../../src/transport/handshake.ts";
-import { Wire } from "../../src/transport/wire.ts";
+import { SocketWire } from "../../src/transport/wire.ts";
 import { FakeClock } from "../support/clock.ts";
 import { type TestCluster, testCluster } from "../support/pki.ts";
 import { socketPair } from "../support/sockets.ts";
@@ -35,7 +35,7 @@ async function meet(
     greeting.then(({ hello }) => hello.nodeId, (error) => error.code as string);
   return await Promise.all([
     conclude(greet(
-      new Wire(a, 65_536),
+      new SocketWire(a, 65_536),
       near,
       {
         identity: identityOf(admits.identity ?? far.nodeId, admits.cluster),
@@ -44,7 +44,7 @@ async function meet(
       options,
     )),
     conclude(greet(
-      new Wire(b, 65_536),
+      new SocketWire(b, 65_536),
       far,
       { identity: identityOf(near.nodeId), admit: admits.far ?? yes },
       options,
@@ -95,7 +95,7 @@ t.test("the agreed protocol is the smaller maximum, if both speak it", async (t)
     const [a, b] = await socketPair(t);
     const greetAs = (socket: typeof a, [min, max]: readonly [number, number]) =>
       greetStranger(
-        new Wire(socket, 65_536),
+        new SocketWire(socket, 65_536),
         { wants: "join", version: "0.1.0", ...speak(min, max) },
         options,
       ).then(({ protocol }) => protocol, (error) => error.code);
@@ -106,13 +106,13 @@ t.test("the agreed protocol is the smaller maximum, if both speak it", async (t)
 t.test("a hello that cannot be read is refused by its field", async (t) => {
   const [a, b] = await socketPair(t);
   const near = greet(
-    new Wire(a, 65_536),
+    new SocketWire(a, 65_536),
     cluster.hello("n-1"),
     { identity: { clusterId: "amber", nodeId: "n-2", canServe: true, notAfterMs: 0 }, admit: yes },
     options,
   );
   const odd = { ...cluster.hello("n-2"), incarnation: { counter: -1, startId: "x" } };
-  const far = greetStranger(new Wire(b, 65_536), odd as unknown as StrangerHello, options);
+  const far = greetStranger(new SocketWire(b, 65_536), odd as unknown as StrangerHello, options);
   const refused = { code: "PROTOCOL" };
   await Promise.all([t.rejects(near, refused), t.rejects(far, refused)]);
   await t.rejects(near, { code: "PROTOCOL", why: /^incarnation\.counter/ });
@@ -122,7 +122,7 @@ t.test("a side that says nothing is not waited for", async (t) => {
   const clock = new FakeClock();
   const [a] = await socketPair(t);
   const hello = { wants: "join", version: "0.1.0", protocol: { min: 1, max: 1 } } as const;
-  const greeting = greetStranger(new Wire(a, 65_536), hello, { clock, timeoutMs: 1_000 });
+  const greeting = greetStranger(new SocketWire(a, 65_536), hello, { clock, timeoutMs: 1_000 });
   const failed = t.rejects(greeting, { code: "TIMEOUT" });
   await clock.advance(1_000);
   await failed;

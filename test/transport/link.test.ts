@@ -4,7 +4,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { Channel } from "../../src/transport/channel.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
 import { backoffMs, Link } from "../../src/transport/link.ts";
-import { Wire } from "../../src/transport/wire.ts";
+import { SocketWire } from "../../src/transport/wire.ts";
 import { FakeClock } from "../support/clock.ts";
 import { socketPair, until } from "../support/sockets.ts";
 
@@ -30,7 +30,7 @@ t.test("a link comes up, goes down and comes up again", async (t) => {
       if (refusals-- > 0) throw new DenimError("PEER_UNREACHABLE", "nobody there");
       const [near, far] = await socketPair(t);
       ends.push(() => far.destroy());
-      return new Channel(new Wire(near, 65_536), { clock }).start(new Handlers());
+      return new Channel(new SocketWire(near, 65_536), { clock }).start(new Handlers());
     },
     onUp: () => events.push("up"),
     onDown: (reason) => events.push(`down ${reason.code}`),
@@ -61,7 +61,7 @@ t.test("a link that is disposed dials no more and closes what it has", async (t)
     dial: async () => {
       dials++;
       const [near] = await socketPair(t);
-      return new Channel(new Wire(near, 65_536), { clock }).start(new Handlers());
+      return new Channel(new SocketWire(near, 65_536), { clock }).start(new Handlers());
     },
   });
   await until(() => link.current() !== undefined, "the link is up");

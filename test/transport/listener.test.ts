@@ -11,7 +11,7 @@ import { encodeFrame } from "../../src/transport/frame.ts";
 import { greetStranger } from "../../src/transport/handshake.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
 import { readIdentity } from "../../src/transport/certificate.ts";
-import { Wire } from "../../src/transport/wire.ts";
+import { SocketWire } from "../../src/transport/wire.ts";
 import type { Joiner, ListenerOptions } from "../../src/transport/listener.ts";
 import { dialAs, openPort } from "../support/cluster-port.ts";
 import { testCluster } from "../support/pki.ts";
@@ -26,7 +26,7 @@ const stranger = { wants: "join", version: "0.1.0", protocol: { min: 1, max: 1 }
 async function knock(t: Test, address: string): Promise<Channel> {
   const socket = await connect(address, {}, { clock, timeoutMs: 5_000 });
   t.teardown(() => socket.destroy());
-  const wire = new Wire(socket, 65_536);
+  const wire = new SocketWire(socket, 65_536);
   await greetStranger(wire, stranger, { clock, timeoutMs: 5_000 });
   return new Channel(wire, { clock }).start(new Handlers());
 }
@@ -103,7 +103,7 @@ t.test("one without a certificate may join and nothing else", async (t) => {
 t.test("a hello of a node is not accepted from one without a certificate", async (t) => {
   const port = await openPort(t, cluster, joinerDesk(new Handlers()));
   const socket = await connect(port.address, {}, { clock, timeoutMs: 5_000 });
-  const wire = new Wire(socket, 65_536);
+  const wire = new SocketWire(socket, 65_536);
   const posing = cluster.hello("n-2") as unknown as typeof stranger;
   await t.rejects(greetStranger(wire, posing, { clock, timeoutMs: 5_000 }), { code: "PROTOCOL" });
 });

@@ -1,0 +1,116 @@
+import type { BackendRegistry } from "../backend/registry.ts";
+import { hex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { assert, DenimError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { SubnetFile } from "../host/subnet-file.ts";
+import type { Address } from "../ip/address.ts";
+import type { Holding } from "../lease/holding.ts";
+import { requireLevelOf } from "../lease/feature-level.ts";
+import type { Incarnation } from "../lease/records.ts";
+import type { Kernel } from "../plan/kernel.ts";
+import type { IdentityFolder } from "../store/identity.ts";
+import type { NodeRecord } from "../store/identity-schema.ts";
+import type { Store } from "../store/store.ts";
+import type { Credentials } from "../transport/credentials.ts";
+import type { Transport } from "../transport/transport.ts";
+import { ControlPlane } from "./control-plane.ts";
+import { DataPlane } from "./data-plane.ts";
+import type { LeaseStanding } from "./leasing.ts";
+import { wishOf } from "./place.ts";
+import type { Settings } from "./settings.ts";
+import { noteStart } from "./starts.ts";
+
+/** What a node is made of: the drivers of its ports, and how it was told to run. */
+export interface NodeParts {
+  readonly settings: Settings;
+  readonly identity: IdentityFolder;
+  readonly kernel: Kernel;
+  readonly backends: BackendRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Address that the data interface has to reach where nothing else was said. */
+  readonly reach?: Address;
+  /** The store, where somebody has begun to open it; the node's from here on. */
+  readonly store?: Promise<Store>;
+  readonly transport: (credentials: Credentials) => Transport;
+  readonly subnetFile: SubnetFile;
+  /** Names the boot that this process runs in. */
+  readonly bootId: string;
+  /** Makes this host forward packets. @default the kernel's switch for IPv4 */
+  readonly forward?: () => { readonly wasOff: boolean };
+}
+
+/** A node's parts, put together. */
+export interface Made {
+  readonly record: NodeRecord;
+  readonly store: Store;
+  readonly incarnation: Incarnation;
+  readonly holding: Holding | undefined;
+  readonly seeds: readonly string[];
+  readonly control: (ownRoutes: () => unknown) => ControlPlane;
+  readonly data: (
+    control: ControlPlane,
+    standing: () => LeaseStanding,
+    onAttributes: () => void,
+  ) => DataPlane;
+}
+
+/**
+ * Reads who this node is, notes that it starts, and puts its two planes together.
+ *
+ * @throws `STORE_DAMAGED`; `UPGRADE_NEEDED` where the state is of a level that it cannot read
+ */
+export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
+  const { identity, settings, clock, random, logger, kernel, backends } = parts;
+  const [record, key, cert, caBundle, servers, lease] = await Promise.all([
+    identity.read("node"),
+    identity.readPem("key"),
+    identity.readPem("cert"),
+    identity.readPem("ca"),
+    identity.read("servers"),
+    identity.read("lease"),
+  ]);
+  assert(record !== undefined, "a node that starts has an identity");
+  if (key === undefined || cert === undefined || caBundle === undefined) {
+    throw new DenimError("STORE_DAMAGED", `The identity in ${identity.path} is not complete`, {
+      why: "a key or certificate is missing",
+      fix: "put the files back from a backup, or join again with a new token",
+    });
+  }
+  if (await identity.read("secret") === undefined) {
+    await identity.write("secret", { seed: hex(random.bytes(32)) });
+  }
+  const credentials = { caBundle, cert, key };
+  const { nodeId, clusterId, role } = record;
+  requireLevelOf(store.loaded.records);
+  const { incarnation, starts } = await noteStart(store, nodeId, random);
+  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
+  const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
+  return {
+    ...{ record, store, incarnation, seeds, holding: lease },
+    control: (ownRoutes) =>
+      new ControlPlane({
+        ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
+        ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
+        ...(settings.retention === undefined ? {} : { retention: settings.retention }),
+        ...{ credentials, transport: parts.transport(credentials) },
+        caKey: () => identity.readPem("caKey"),
+        keepCaKey: (caKey) =>
+          caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
+        seeds: [...seeds, ...known],
+        ownRoutes,
+      }),
+    data: (control, standing, onAttributes) =>
+      new DataPlane({
+        ...{ nodeId, kernel, backends, identity, clock, logger, standing },
+        cluster: control.cluster,
+        wish: wishOf(settings, parts.reach),
+        subnetFile: parts.subnetFile,
+        acceptExpiredLease: settings.acceptExpiredLease,
+        onAttributes,
+      }),
+  };
+}

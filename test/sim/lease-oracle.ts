@@ -1,0 +1,142 @@
+import { formatAddress } from "../../src/ip/address.ts";
+import { formatPrefix } from "../../src/ip/prefix.ts";
+import type { Position, View } from "../../src/lease/cluster.ts";
+import { type Holding, trustedForMs } from "../../src/lease/holding.ts";
+import { equalEpoch } from "../../src/lease/records.ts";
+import type { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import type { Change, Wanted } from "../../src/plan/kernel.ts";
+import type { Host } from "./host.ts";
+import { demand } from "./violation.ts";
+
+/** What one kernel was told, and on the word of which position each route was made. */
+interface RouteLedger {
+  read: number;
+  readonly made: Map<string, Position>;
+}
+
+/**
+ * What Denim promises of subnets and routes: nobody holds what another one holds, equal positions
+ * are equal states on every node, and no living route is deleted.
+ */
+export class LeaseOracle {
+  readonly #hosts: () => readonly Host[];
+  /** By position: the digest of the revisioned records. */
+  readonly #digests = new Map<string, string>();
+  readonly #holdings = new Map<Host, Holding>();
+  readonly #kernels = new WeakMap<MemoryKernel, RouteLedger>();
+
+  constructor(hosts: () => readonly Host[]) {
+    this.#hosts = hosts;
+  }
+
+  /** Something has happened on a host. */
+  look(host: Host): void {
+    const { node } = host;
+    if (node === undefined) return;
+    const view = node.control.cluster.view();
+    if (view === undefined) return;
+    this.#sameState(host, view, node.control.digest);
+    const standing = node.standing();
+    if (standing.kind === "held" && this.#holdings.get(host) !== standing.holding) {
+      this.#holdings.set(host, standing.holding);
+      this.#exclusive(host, standing.holding);
+    }
+    this.#kernel(host, view);
+  }
+
+  #sameState(host: Host, { position: { epoch, revision } }: View, digest: string): void {
+    const key = `${epoch.n} ${epoch.random} ${revision}`;
+    const known = this.#digests.get(key) ?? digest;
+    this.#digests.set(key, known);
+    demand(known === digest, "equal revision, equal records", () => `${revision} on ${host.name}`);
+  }
+
+  /** At no moment of true time do two nodes trust overlapping leases. */
+  #exclusive(host: Host, holding: Holding): void {
+    for (const other of this.#hosts()) {
+      if (other === host || isCopied(other) || isCopied(host)) continue;
+      const theirs = trustedBy(other);
+      const both = theirs?.subnets.find((subnet) => holding.subnets.includes(subnet));
+      demand(
+        both === undefined,
+        "a subnet has one holder",
+        () =>
+          `${both}: ${host.name} (${JSON.stringify(holding)}) and ${other.name} ` +
+          `(${JSON.stringify(theirs)}, for ${trustedForMs(theirs!, other.time)} ms more)`,
+      );
+    }
+  }
+
+  #kernel(host: Host, view: View): void {
+    const { applied } = host.kernel;
+    const ledger = this.#kernels.get(host.kernel) ?? { read: 0, made: new Map() };
+    this.#kernels.set(host.kernel, ledger);
+    for (; ledger.read < applied.length; ledger.read++) {
+      this.#change(host, view, ledger, applied[ledger.read]!);
+    }
+  }
+
+  #change(host: Host, view: View, ledger: RouteLedger, change: Change): void {
+    const key = formatPrefix(change.item.destination);
+    if (change.kind !== "add") {
+      this.#mayGo(host, view, ledger, change.kind === "remove" ? change.item : change.old);
+    }
+    if (change.kind === "remove") ledger.made.delete(key);
+    else ledger.made.set(key, { ...view.position });
+  }
+
+  /**
+   * A route may go on the word of a state that is not older than the one that made it, and not while
+   * the lease that this state must know of still stands.
+   */
+  #mayGo(host: Host, view: View, ledger: RouteLedger, route: Wanted): void {
+    const key = formatPrefix(route.destination);
+    const { epoch, revision } = view.position;
+    const made = ledger.made.get(key);
+    const facts = () => `${host.name} at ${revision} removed the route to ${key}`;
+    const newer = made === undefined || made.epoch.n < epoch.n ||
+      (equalEpoch(made.epoch, epoch) && made.revision <= revision);
+    demand(newer, "nothing is deleted on the word of an older state", facts);
+    const truth = this.#truth();
+    if (truth === undefined || !equalEpoch(truth.position.epoch, epoch)) return;
+    const lease = truth.state.get("lease", key);
+    const stands = lease !== undefined && lease.createRevision <= revision &&
+      lease.modRevision <= revision && lease.body.node !== host.identity.nodeId &&
+      route.via !== undefined && lease.body.publicIp === formatAddress(route.via);
+    demand(!stands, "no living route is deleted", facts);
+  }
+
+  /** The newest state that any node has. */
+  #truth(): View | undefined {
+    let truth: View | undefined;
+    for (const { node } of this.#hosts()) {
+      const view = node?.control.cluster.view();
+      if (view === undefined) continue;
+      if (truth === undefined || isNewer(view.position, truth.position)) truth = view;
+    }
+    return truth;
+  }
+}
+
+/** Two disks with one identity are one node, whatever each of them does with its lease. */
+function isCopied(host: Host): boolean {
+  return host.isClone || host.wasCloned;
+}
+
+function isNewer(a: Position, b: Position): boolean {
+  return a.epoch.n > b.epoch.n || (a.epoch.n === b.epoch.n && a.revision > b.revision);
+}
+
+/** What a host may rely on now by its own clocks, whether its daemon runs or not. */
+export function trustedBy(host: Host): Holding | undefined {
+  const standing = host.node?.standing();
+  const holding = standing === undefined || standing.kind === "none"
+    ? holdingOnDisk(host)
+    : standing.holding;
+  return holding !== undefined && trustedForMs(holding, host.time) > 0 ? holding : undefined;
+}
+
+function holdingOnDisk(host: Host): Holding | undefined {
+  const text = host.disk.content.files.get("identity/lease.json");
+  return text === undefined ? undefined : JSON.parse(text) as Holding;
+}
