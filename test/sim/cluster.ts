@@ -9,15 +9,6 @@ import { Host } from "./host.ts";
 import { Network } from "./network.ts";
 import type { World } from "./world.ts";
 
-/** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.9.0/24. */
-export const NETWORK_CONFIG = canonical({
-  Network: "10.244.0.0/16",
-  SubnetMin: "10.244.0.0",
-  SubnetMax: "10.244.9.0",
-  LeaseTTL: "60s",
-  Backend: { Type: "host-gw" },
-});
-
 export const CLUSTER_ID = "00112233445566778899aabbccddeeff";
 export const TOKEN_ID = "sim";
 const CERTIFICATE_MS = 90 * 86_400_000;
@@ -28,12 +19,14 @@ export class SimCluster {
   readonly network: Network;
   readonly hosts: Host[] = [];
   readonly #ca: KeyPair;
+  readonly leaseTtlMs: number;
   #joined = 0;
 
   constructor(world: World, ca: KeyPair) {
     this.world = world;
     this.network = new Network(world);
     this.#ca = ca;
+    this.leaseTtlMs = world.pick([10_000, 20_000, 60_000])!;
   }
 
   addHost(): Host {
@@ -54,7 +47,7 @@ export class SimCluster {
     const wallMs = Math.floor(host.wallMs);
     const answer = await bootstrap(store, { elapsedMs: 0, wallMs }, {
       kind: "cluster.init",
-      ...{ clusterId: CLUSTER_ID, name: "sim", epoch, config: NETWORK_CONFIG, node },
+      ...{ clusterId: CLUSTER_ID, name: "sim", epoch, config: this.#config, node },
     });
     await this.#giveIdentity(host, node, answer);
   }
@@ -87,6 +80,17 @@ export class SimCluster {
       kind: "token.create",
       ...{ tokenId: TOKEN_ID, secretHash: "0".repeat(64), role: "server", uses: null },
       expiresWallMs: Number.MAX_SAFE_INTEGER,
+    });
+  }
+
+  /** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.9.0/24. */
+  get #config(): string {
+    return canonical({
+      Network: "10.244.0.0/16",
+      SubnetMin: "10.244.0.0",
+      SubnetMax: "10.244.9.0",
+      LeaseTTL: `${this.leaseTtlMs / 1000}s`,
+      Backend: { Type: "host-gw" },
     });
   }
 
