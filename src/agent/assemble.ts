@@ -85,7 +85,7 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   const credentials = { caBundle, cert, key };
   const { nodeId, clusterId, role } = record;
   const { incarnation, starts } = await noteStart(store, nodeId, random);
-  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
+  const remembered = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
   const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
   return {
     ...{ record, store, incarnation, seeds, holding: lease },
@@ -98,7 +98,7 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
-        seeds: [...seeds, ...known],
+        beacons: { self: nodeId, remembered, seeds },
         ownRoutes,
       }),
     data: (control, standing, onAttributes) =>

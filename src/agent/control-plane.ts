@@ -18,7 +18,7 @@ import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
 import type { Settings } from "./settings.ts";
-import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
+import { type Beacons, cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
@@ -29,7 +29,8 @@ export interface ControlPlaneOptions extends Self {
   /** With `undefined` it is removed: this node may no longer sign. */
   readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
   readonly listen: { readonly host: string; readonly port: number };
-  readonly seeds: readonly string[];
+  /** Where servers may be; see {@link serversToTry}. */
+  readonly beacons: Beacons;
   readonly profile: keyof typeof PROFILES;
   readonly retention?: Settings["retention"];
   readonly clock: Clock;
@@ -191,11 +192,11 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startRemote(): void {
-    const { store, clock, random, logger, nodeId, seeds } = this.#options;
+    const { store, clock, random, logger, beacons } = this.#options;
     this.#remote = new Remote({
       ...{ store, copy: this.#copy, clock, random },
       logger: logger.child("remote"),
-      servers: () => serversToTry(this.#copy.state, { self: nodeId, seeds }, random),
+      servers: () => serversToTry(this.#copy.state, beacons, random),
       connect: (address, signal) => this.#dial(address, signal, { wants: "watch" }),
       onFailed: (error) => (this.#storeFailure = error),
     });
