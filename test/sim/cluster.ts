@@ -83,12 +83,12 @@ export class SimCluster {
     });
   }
 
-  /** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.9.0/24. */
+  /** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.11.0/24. */
   get #config(): string {
     return canonical({
       Network: "10.244.0.0/16",
       SubnetMin: "10.244.0.0",
-      SubnetMax: "10.244.9.0",
+      SubnetMax: "10.244.11.0",
       LeaseTTL: `${this.leaseTtlMs / 1000}s`,
       Backend: { Type: "host-gw" },
     });

@@ -6,7 +6,7 @@ import type { Host } from "./host.ts";
 import { demand } from "./violation.ts";
 
 /** The last two subnets of the network: registers that nobody else writes. */
-export const REGISTERS = ["10.244.8.0/24", "10.244.9.0/24"];
+export const REGISTERS = ["10.244.10.0/24", "10.244.11.0/24"];
 const CALL_TIMEOUT_MS = 3_000;
 
 /** One call of a client, for the linearizability checker. */
