@@ -12,7 +12,7 @@ import { csrKeyId, proveCsr } from "../transport/csr.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
 import { secretMatches } from "../transport/token.ts";
-import { attributeEntries, endpointSchema, nameSchema, read } from "./border.ts";
+import { attributeEntries, endpointSchema, featuresSchema, nameSchema, read } from "./border.ts";
 import { type ServerAddress, serversOf } from "./servers.ts";
 
 /** What a joiner shows first. */
@@ -30,6 +30,7 @@ export const commitSchema = v.object({
   ...attributeEntries,
   storeId: v.pipe(v.string(), v.maxLength(64)),
   version: v.pipe(v.string(), v.maxLength(64)),
+  features: featuresSchema,
   wish: v.optional(v.pipe(v.array(v.string()), v.maxLength(4))),
   replace: v.optional(v.pipe(v.string(), v.maxLength(128))),
 });
@@ -146,7 +147,7 @@ async function committed(
   if (ca === undefined) throw cannotSign();
   const view = parts.cluster.view();
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
-  const { csr, name, address, storeId, version, wish, replace, ...attributes } = commit;
+  const { csr, name, address, storeId, version, features, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
   const proven = proveCsr(csr);
   if (replace !== undefined) await clearPlace(parts, tokenId, replace);
@@ -156,7 +157,7 @@ async function committed(
     tokenId,
     node: {
       nodeId: `n-${hex(parts.random.bytes(6))}`,
-      ...{ name, role, address, storeId, version },
+      ...{ name, role, address, storeId, version, features },
       csrKey: csrKeyId(proven),
       certificateEndsWallMs: Math.floor(parts.clock.wallMs()) + NODE_CERTIFICATE_MS,
       attributes: { ...rest, ...(publicIpv6 === undefined ? {} : { publicIpv6 }) },

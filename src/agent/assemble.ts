@@ -6,6 +6,7 @@ import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { SubnetFile } from "../host/subnet-file.ts";
 import type { Address } from "../ip/address.ts";
+import { requireLevelOf } from "../lease/feature-level.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { Incarnation } from "../lease/records.ts";
 import type { Kernel } from "../plan/kernel.ts";
@@ -84,6 +85,7 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   }
   const credentials = { caBundle, cert, key };
   const { nodeId, clusterId, role } = record;
+  requireLevelOf(store.loaded.records);
   const { incarnation, starts } = await noteStart(store, nodeId, random);
   const remembered = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
   const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];

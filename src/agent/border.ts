@@ -22,6 +22,8 @@ export const ipSchema = is("an IP address", tryParseAddress);
 export const endpointSchema = is("an address of a node", tryParseEndpoint);
 const subnets = v.pipe(v.array(is("a CIDR block", tryParsePrefix)), v.maxLength(4));
 
+export const featuresSchema = v.object({ min: whole, max: whole });
+
 /** What a host may be called. */
 export const nameSchema = v.pipe(
   v.string(),
@@ -71,9 +73,17 @@ const agentCommandSchema = v.variant("kind", [
     incarnation: v.optional(v.object({ counter: whole, startId: word })),
     address: v.optional(endpointSchema),
     version: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    features: v.optional(featuresSchema),
     certificateEndsWallMs: v.optional(whole),
   }),
+  v.object({
+    kind: v.literal("node.readmit"),
+    ...{ node: word, name: nameSchema, role: v.literal("agent"), address: endpointSchema },
+    version: v.pipe(v.string(), v.maxLength(64)),
+    features: featuresSchema,
+  }),
   v.object({ kind: v.literal("node.leave"), node: word }),
+  v.object({ kind: v.literal("cluster.fork-seen"), epoch, other: epoch }),
 ]);
 
 /** @throws `REQUEST_INVALID` */

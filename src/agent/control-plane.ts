@@ -2,9 +2,10 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { isGone, theGroup } from "../lease/state.ts";
+import { theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
+import { holdsLog } from "../replica/restore.ts";
 import { Copy } from "../store/copy.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
@@ -13,7 +14,8 @@ import type { Listening, Transport } from "../transport/transport.ts";
 import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
-import { helloOf, judgePeer, type Self } from "./gate.ts";
+import { EpochWatch } from "./epoch-watch.ts";
+import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
@@ -51,6 +53,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly cluster = new ClusterSwitch();
   readonly mesh: Mesh;
   readonly errands: Errands;
+  readonly epochs: EpochWatch;
   readonly #options: ControlPlaneOptions;
   readonly #copy: Copy;
   readonly #planning: Planning;
@@ -98,14 +101,18 @@ export class ControlPlane implements AsyncDisposable {
       replica: () => this.#replica,
       onOut: (replica) => this.#leaveGroup(replica),
     });
+    this.epochs = new EpochWatch({
+      ...{ state, clock, cluster: this.cluster, logger: logger.child("epoch") },
+    });
     this.#serving = this.#servingParts();
     this.cluster.onChange(() => this.#followGroup());
   }
 
   /** Starts the driver that fits the store. */
   start(): void {
-    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
-    else this.#startRemote();
+    if (holdsLog(this.#options.store.loaded, this.#copy)) {
+      this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    } else this.#startRemote();
   }
 
   /** Opens the port. @throws `PORT_IN_USE` */
@@ -116,7 +123,10 @@ export class ControlPlane implements AsyncDisposable {
       clock,
       log: logger.child("listener"),
       hello: () => this.#hello("peer"),
-      admit: (hello, identity) => judgePeer(this.#copy.state, hello, identity),
+      admit: (hello, identity) => {
+        this.epochs.meet(hello.epoch);
+        return judgePeer(this.#copy.state, hello, identity);
+      },
       onPeer: (channel, { hello }) => {
         if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
@@ -165,15 +175,6 @@ export class ControlPlane implements AsyncDisposable {
     await this.cluster[Symbol.asyncDispose]();
     await this.mesh[Symbol.asyncDispose]();
     await this.#listener?.[Symbol.asyncDispose]();
-  }
-
-  #holdsLog(): boolean {
-    const { format, hardState, entries, trim } = this.#options.store.loaded;
-    const group = theGroup(this.#copy.state);
-    const raftId = format?.raftId;
-    return raftId !== undefined && hardState !== undefined &&
-      (entries.length > 0 || trim.index > 0) &&
-      [...group.voters, ...group.learners].includes(raftId);
   }
 
   #startReplica(raftId: number): Replica {
@@ -239,9 +240,7 @@ export class ControlPlane implements AsyncDisposable {
     if (!isMember && wasMember) this.#leaveGroup(replica);
   }
 
-  readonly #isMember = (node: string): boolean => {
-    return !isGone(this.#copy.state, node);
-  };
+  readonly #isMember = (node: string): boolean => isWelcome(this.#copy.state, node);
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */
   #leaveGroup(replica: Replica): void {
@@ -298,11 +297,15 @@ export class ControlPlane implements AsyncDisposable {
     options: { readonly expect?: string; readonly wants?: "peer" | "watch" },
   ): Promise<Channel> {
     const { clock, transport } = this.#options;
+    const hello = this.#hello(options.wants ?? "peer");
     const { channel, greeting } = await transport.dial(address, {
-      ...{ clock, signal },
-      hello: this.#hello(options.wants ?? "peer"),
+      ...{ clock, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: () => ({ ok: true }),
+      admit: ({ epoch }) => {
+        this.epochs.meet(epoch);
+        const watches = hello.wants === "watch";
+        return judgeServer(hello.epoch, epoch, watches ? this.#remote?.leaderlessMs : undefined);
+      },
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));

@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { formatPrefix } from "../ip/prefix.ts";
+import { FEATURES } from "../lease/feature-level.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
 import { type KernelRoute, ROUTE_PROTOCOL } from "../plan/kernel.ts";
 import { bootstrap } from "../replica/bootstrap.ts";
@@ -61,7 +62,7 @@ async function found(options: FoundingOptions): Promise<void> {
     kind: "cluster.init",
     ...{ clusterId, epoch, name: clusterName(random), config: network },
     node: {
-      ...{ nodeId, name, role: "server", address, version, attributes },
+      ...{ nodeId, name, role: "server", address, version, attributes, features: FEATURES },
       csrKey: csrKeyId(csr),
       storeId: hex(random.bytes(8)),
       certificateEndsWallMs: wallMs + NODE_CERTIFICATE_MS,

@@ -1,5 +1,6 @@
 import type { ErrorJson } from "../base/errors.ts";
-import { equalEpoch, type Incarnation, type Role } from "../lease/records.ts";
+import { FEATURES, supports } from "../lease/feature-level.ts";
+import { type Epoch, equalEpoch, type Incarnation, isFork, type Role } from "../lease/records.ts";
 import { isGone, type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
 import type { NodeIdentity } from "../transport/certificate.ts";
@@ -26,6 +27,7 @@ export function helloOf(self: Self, copy: Copy, wants: "peer" | "watch"): Hello 
   return {
     ...{ wants, version, clusterId, nodeId, role, incarnation },
     protocol: PROTOCOL,
+    features: FEATURES,
     epoch: copy.state.revision > 0 ? copy.epoch : epoch,
     starts: [...starts],
     storeId,
@@ -47,10 +49,20 @@ export function judgePeer(
   }
   const cluster = theCluster(state);
   if (cluster === undefined) return { ok: true };
-  if (!equalEpoch(hello.epoch, cluster.epoch)) {
-    return refusal("EPOCH_MISMATCH", "it belongs to another history of this cluster");
+  // Who watches from an earlier epoch is given this one's state whole.
+  const moves = hello.wants === "watch" && hello.epoch.n < cluster.epoch.n;
+  if (!moves && !equalEpoch(hello.epoch, cluster.epoch)) {
+    return otherHistory(cluster.epoch, hello.epoch);
   }
-  if (isGone(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
+  if (!supports(hello.features, cluster.featureLevel)) {
+    return refusal(
+      "UPGRADE_NEEDED",
+      `the cluster is at feature level ${cluster.featureLevel}, and its program supports ` +
+        `${hello.features.min} to ${hello.features.max}`,
+      "run a newer Denim there",
+    );
+  }
+  if (!isWelcome(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
   const node = state.get("node", hello.nodeId)?.body;
   // It joined after what this node has heard of: after a long absence that may be everybody.
   if (node === undefined) return { ok: true };
@@ -74,6 +86,52 @@ function descends(starts: readonly Incarnation[], recorded: Incarnation): boolea
   return starts.some(({ startId }) => startId === recorded.startId);
 }
 
-function refusal(code: ErrorJson["code"], why: string): ErrorJson {
-  return { code, message: "The peer is not let in", why };
+/**
+ * Whether a node may be connected. Of one that this copy of the state does not know its certificate
+ * alone decides: it joined later, or in what a recovery has lost.
+ */
+export function isWelcome(state: StateReader, node: string): boolean {
+  return !isGone(state, node);
+}
+
+/** Without a leader of its own for this long an agent goes on in a later epoch. */
+const MOVE_AFTER_MS = 60_000;
+
+/**
+ * Whether a node goes on with a server that answers it. Epochs only go up, and only agents, who
+ * hold no log, change theirs by themselves: `leaderlessMs` is how long the one that asks has had
+ * no leader of its own, and `undefined` on a server.
+ */
+export function judgeServer(
+  own: Epoch,
+  theirs: Epoch,
+  leaderlessMs: number | undefined,
+): Admission | ErrorJson {
+  if (equalEpoch(own, theirs)) return { ok: true };
+  if (leaderlessMs === undefined || theirs.n <= own.n) return otherHistory(own, theirs);
+  if (leaderlessMs >= MOVE_AFTER_MS) return { ok: true };
+  const waitS = Math.ceil((MOVE_AFTER_MS - leaderlessMs) / 1_000);
+  return refusal(
+    "EPOCH_MISMATCH",
+    `it is in epoch ${theirs.n}, and the servers of epoch ${own.n} have ${waitS} s to come back`,
+  );
+}
+
+function otherHistory(own: Epoch, theirs: Epoch): ErrorJson {
+  if (isFork(own, theirs)) {
+    return refusal(
+      "EPOCH_MISMATCH",
+      `both sides are in an epoch ${own.n}, and neither goes on from the other`,
+      "two clusters were recovered from one: decide for one, and stop the servers of the other",
+    );
+  }
+  return refusal(
+    "EPOCH_MISMATCH",
+    `one side is in epoch ${theirs.n}, the other in ${own.n}`,
+    "a server of the earlier epoch comes into the later one by: denim rejoin ADDRESS",
+  );
+}
+
+function refusal(code: ErrorJson["code"], why: string, fix?: string): ErrorJson {
+  return { code, message: "The peer is not let in", why, ...(fix === undefined ? {} : { fix }) };
 }

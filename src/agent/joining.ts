@@ -2,6 +2,7 @@ import { hex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, type ErrorCode, isDenimError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { FEATURES } from "../lease/feature-level.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import { Store } from "../store/store.ts";
@@ -121,7 +122,7 @@ async function commit(
   const csr = await createCsr(key);
   const { name, version, wish, replace } = options;
   const body: JoinCommit = {
-    ...{ csr, name, address, version },
+    ...{ csr, name, address, version, features: FEATURES },
     ...attributes,
     storeId: storeIdOf(csr),
     wish: [...wish],

@@ -4,6 +4,7 @@ import { asDenimError, type DenimError } from "../base/errors.ts";
 import { enableForwarding } from "../host/sysctl.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { CommandOf } from "../lease/command.ts";
+import { FEATURES } from "../lease/feature-level.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
@@ -59,7 +60,7 @@ export class Node implements AsyncDisposable {
    * Starts what the state directory holds. Resolves when the ports are open; routes and lease
    * follow by themselves.
    *
-   * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED`
+   * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED` `UPGRADE_NEEDED`
    */
   static async start(parts: NodeParts): Promise<Node> {
     const store = await (parts.store ?? Store.open(join(parts.settings.stateDir, "store")));
@@ -123,7 +124,8 @@ export class Node implements AsyncDisposable {
     this.#preparing = this.#prepare();
     await this.#routed();
     await this.control.open();
-    void this.#announce({ incarnation: this.#incarnation, version: settings.version });
+    const { version } = settings;
+    void this.#announce({ incarnation: this.#incarnation, version, features: FEATURES });
     logger.info("the node is up", { node: this.record.name, port: this.control.port });
   }
 
@@ -232,7 +234,7 @@ export class Node implements AsyncDisposable {
    * lives; that is how a cloned disk is found.
    */
   async #announce(
-    facts: Pick<CommandOf<"node.update">, "address" | "incarnation" | "version">,
+    facts: Pick<CommandOf<"node.update">, "address" | "features" | "incarnation" | "version">,
   ): Promise<void> {
     const { clock } = this.#parts;
     const { signal } = this.#stop;

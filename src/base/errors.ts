@@ -38,6 +38,7 @@ export const ERRORS = {
   CLUSTER_MISMATCH: { status: 409, exit: 7 },
   EPOCH_MISMATCH: { status: 409, exit: 7 },
   CLUSTER_EXISTS: { status: 409, exit: 7 },
+  UPGRADE_NEEDED: { status: 409, exit: 7 },
   NOT_A_MEMBER: { status: 403, exit: 4 },
   // Reaching somebody.
   DAEMON_UNREACHABLE: { status: 503, exit: 5 },

@@ -77,6 +77,7 @@ async function probeTransport(): Promise<string> {
     ...wanted,
     wants: "peer" as const,
     protocol: { min: 1, max: 1 },
+    features: { min: 1, max: 1 },
     version: "self-test",
     epoch: { n: 1, random: "0" },
     incarnation: { counter: 1, startId: "self-test" },

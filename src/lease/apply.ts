@@ -4,9 +4,19 @@ import type { Answer, Command, Stamp } from "./command.ts";
 import { ELAPSED_MAX_MS } from "./command.ts";
 import type { Context } from "./context.ts";
 import { expireLeases } from "./expire-command.ts";
-import { acquireLease, claimLease, releaseLease, renewLease } from "./lease-commands.ts";
-import { joinNode, leaveNode, markSilent, removeNode, updateNode } from "./node-commands.ts";
+import { claimLease } from "./claim-command.ts";
 import { initCluster, setNetwork } from "./cluster-commands.ts";
+import { noteFork, reformCluster, releaseHold } from "./epoch-commands.ts";
+import { raiseLevel } from "./feature-level.ts";
+import { acquireLease, releaseLease, renewLease } from "./lease-commands.ts";
+import {
+  joinNode,
+  leaveNode,
+  markSilent,
+  readmitNode,
+  removeNode,
+  updateNode,
+} from "./node-commands.ts";
 import { SINGLE, type StateChange } from "./records.ts";
 import { Draft, type State } from "./state.ts";
 import { createToken, putReservation, removeReservation, revokeToken } from "./token-commands.ts";
@@ -55,10 +65,20 @@ function perform(context: Context, command: Command): Canonical {
   switch (command.kind) {
     case "cluster.init":
       return initCluster(context, command);
+    case "cluster.reform":
+      return reformCluster(context, command);
+    case "cluster.release-hold":
+      return releaseHold(context, command);
+    case "cluster.fork-seen":
+      return noteFork(context, command);
+    case "cluster.raise-level":
+      return raiseLevel(context, command);
     case "network.set":
       return setNetwork(context, command);
     case "node.join":
       return joinNode(context, command);
+    case "node.readmit":
+      return readmitNode(context, command);
     case "node.leave":
       return leaveNode(context, command);
     case "node.remove":
@@ -85,6 +105,7 @@ function perform(context: Context, command: Command): Canonical {
       return putReservation(context, command);
     case "reservation.remove":
       return removeReservation(context, command);
+    case "check":
     case "tick":
       return null;
     default:

@@ -9,7 +9,7 @@ export interface Asker {
 
 /**
  * Whether a node may put this command into the log. Servers hold the log and the CA key and may do
- * anything; an agent writes only its own lease and its own facts.
+ * anything; an agent writes only its own lease and its own facts, and raises the alarm.
  */
 export function mayPropose(command: Command, asker: Asker): boolean {
   if (asker.role === "server") return true;
@@ -21,6 +21,11 @@ export function mayPropose(command: Command, asker: Asker): boolean {
     case "node.update":
     case "node.leave":
       return command.node === asker.node;
+    case "node.readmit":
+      return command.node === asker.node && command.role === "agent";
+    // Only an agent stands between two clusters that do not know each other.
+    case "cluster.fork-seen":
+      return true;
     default:
       return false;
   }

@@ -4,6 +4,7 @@ import { tryParsePrefix } from "../ip/prefix.ts";
 import { fitsPool } from "./allocate.ts";
 import type { CommandOf } from "./command.ts";
 import type { Context } from "./context.ts";
+import { refuseOnHold } from "./hold.ts";
 import { parseNetworkConfig } from "./network.ts";
 import { addNode, admitted } from "./node-commands.ts";
 import { SINGLE } from "./records.ts";
@@ -38,6 +39,7 @@ export function initCluster(context: Context, command: CommandOf<"cluster.init">
 /** Replaces the network config; refused while leases would be left outside it. */
 export function setNetwork(context: Context, command: CommandOf<"network.set">): Canonical {
   const { draft } = context;
+  refuseOnHold(context, "The network cannot be changed now");
   const now = draft.get("network", SINGLE);
   if (command.ifRevision !== undefined && command.ifRevision !== now?.modRevision) {
     throw new DenimError("REVISION_MISMATCH", "The network config has changed meanwhile", {

@@ -1,6 +1,6 @@
 import { type Canonical, canonical } from "../base/canonical.ts";
 import { assert, type ErrorJson } from "../base/errors.ts";
-import type { Epoch, Incarnation, LeaseAttributes, Role } from "./records.ts";
+import type { Epoch, FeatureRange, Incarnation, LeaseAttributes, Role } from "./records.ts";
 
 /** What a joining node says about itself. */
 export interface Joiner {
@@ -11,6 +11,7 @@ export interface Joiner {
   readonly csrKey: string;
   readonly storeId: string;
   readonly version: string;
+  readonly features: FeatureRange;
   readonly certificateEndsWallMs: number;
   readonly attributes: LeaseAttributes;
   /** Subnets that the node had before, or would like. */
@@ -34,12 +35,47 @@ export type Command =
     readonly node: Joiner;
   }
   | {
+    /** A new epoch begins on what one server has. Made offline only, by `replica/reform.ts`. */
+    readonly kind: "cluster.reform";
+    readonly epoch: Epoch;
+    readonly reason: "recover" | "restore";
+    /** The one server that goes on. */
+    readonly node: string;
+  }
+  | {
+    /** The hold of an epoch ends: because its time is over, or although it is not. */
+    readonly kind: "cluster.release-hold";
+    readonly epoch: Epoch;
+    readonly early: boolean;
+  }
+  | {
+    /** Somebody has met another history with the number of this one. */
+    readonly kind: "cluster.fork-seen";
+    readonly epoch: Epoch;
+    readonly other: Epoch;
+  }
+  | {
+    /** From now on the log may have commands of this level. */
+    readonly kind: "cluster.raise-level";
+    readonly to: number;
+  }
+  | {
     readonly kind: "network.set";
     readonly config: string;
     /** Refused when the config has changed since. */
     readonly ifRevision?: number;
   }
   | { readonly kind: "node.join"; readonly tokenId: string; readonly node: Joiner }
+  | {
+    /** A member by its certificate, whom this state does not know. */
+    readonly kind: "node.readmit";
+    readonly node: string;
+    readonly name: string;
+    readonly role: Role;
+    readonly address: string;
+    readonly version: string;
+    readonly features: FeatureRange;
+  }
   | { readonly kind: "node.leave"; readonly node: string }
   | { readonly kind: "node.remove"; readonly node: string }
   | {
@@ -49,6 +85,7 @@ export type Command =
     readonly incarnation?: Incarnation;
     readonly address?: string;
     readonly version?: string;
+    readonly features?: FeatureRange;
     readonly certificateEndsWallMs?: number;
   }
   | {
@@ -72,7 +109,10 @@ export type Command =
     readonly attributes?: LeaseAttributes;
   }
   | {
-    /** Asks for the very subnet that the node held before, after its own lease ran out. */
+    /**
+     * Asks for the very subnet that the node held before: its own lease ran out, or was granted in
+     * an earlier epoch.
+     */
     readonly kind: "lease.claim";
     readonly node: string;
     readonly subnets: readonly string[];
@@ -104,6 +144,13 @@ export type Command =
   | { readonly kind: "token.revoke"; readonly tokenId: string }
   | { readonly kind: "reservation.put"; readonly subnet: string; readonly nodeName?: string }
   | { readonly kind: "reservation.remove"; readonly subnet: string }
+  | {
+    /** What a leader's state was when it applied the check before this one: see `store/checkpoint.ts`. */
+    readonly kind: "check";
+    readonly index: number;
+    readonly digest: string;
+    readonly clockDigest: string;
+  }
   /** Moves the lease clock and nothing else. */
   | { readonly kind: "tick" };
 

@@ -1,8 +1,9 @@
 import { assert, DenimError } from "../base/errors.ts";
 import { currentConfig } from "./current-config.ts";
+import { theHold } from "./hold.ts";
 import type { NetworkConfig } from "./network.ts";
 import type { NodeBody, StateRecord } from "./records.ts";
-import { type Draft, nodeByName, theCluster } from "./state.ts";
+import { type Draft, nodeByName, type StateReader, theCluster } from "./state.ts";
 
 /** What one command works on. */
 export interface Context {
@@ -23,15 +24,30 @@ export function configOf({ draft }: Context): NetworkConfig {
   return config;
 }
 
-/** @throws `NOT_A_MEMBER` */
+/** @throws `NOT_A_MEMBER`; `EPOCH_MISMATCH` where it may come back by `node.readmit` */
 export function memberOf({ draft }: Context, nodeId: string): NodeBody {
   const record = draft.get("node", nodeId);
   if (record !== undefined) return record.body;
   const removed = draft.get("tombstone", nodeId);
+  if (mayComeBack(draft, nodeId)) {
+    throw new DenimError("EPOCH_MISMATCH", `${nodeId} is not known in this epoch`, {
+      why: "it joined after the state was saved that the cluster goes on from",
+      fix: "the node comes back by itself",
+    });
+  }
   throw new DenimError("NOT_A_MEMBER", `${removed?.body.name ?? nodeId} is not in this cluster`, {
     why: removed === undefined ? "no such node ever joined" : "it left, or was removed",
     fix: "join again with a new token: denim token create",
   });
+}
+
+/**
+ * True for a node that this state does not know, where it may have joined in what was lost. What
+ * lets it in is its certificate; who was removed is remembered for as long as that is good.
+ */
+export function mayComeBack(state: StateReader, nodeId: string): boolean {
+  return theHold(state) !== undefined && state.get("node", nodeId) === undefined &&
+    state.get("tombstone", nodeId) === undefined;
 }
 
 /** A node by id or by name. */

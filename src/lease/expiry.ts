@@ -1,3 +1,4 @@
+import { theHold } from "./hold.ts";
 import type { State } from "./state.ts";
 
 /** Expiries in one entry; the rest follows in the next, so that a mass expiry starves nobody. */
@@ -9,6 +10,7 @@ export function expiredLeases(
   clockMs: number,
 ): { readonly key: string; readonly revision: number }[] {
   const expired: { key: string; revision: number }[] = [];
+  if (theHold(state) !== undefined) return expired;
   if ((state.nextDeadlineMs() ?? Infinity) > clockMs) return expired;
   for (const { key, body } of state.all("deadline")) {
     const lease = body.deadlineMs <= clockMs ? state.get("lease", key) : undefined;

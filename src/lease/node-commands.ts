@@ -1,10 +1,12 @@
 import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
 import type { CommandOf, JoinAnswer, Joiner } from "./command.ts";
-import { clusterOf, type Context, findNode, memberOf } from "./context.ts";
-import { acquireLease, confiscate, giveBack } from "./lease-commands.ts";
+import { clusterOf, type Context, findNode, mayComeBack, memberOf } from "./context.ts";
+import { refuseOnHold } from "./hold.ts";
+import { acquireLease } from "./lease-commands.ts";
 import { type NodeBody, SINGLE, type StateRecord } from "./records.ts";
 import { leaseOf, nodeByName, type StateReader, theGroup } from "./state.ts";
+import { confiscate, giveBack } from "./tenure.ts";
 
 /** The one entry of a join: it consumes the use, adds the node and grants the lease. */
 export function joinNode(context: Context, command: CommandOf<"node.join">): Canonical {
@@ -12,6 +14,7 @@ export function joinNode(context: Context, command: CommandOf<"node.join">): Can
   const known = draft.find("nodeByCsrKey", command.node.csrKey)[0];
   // The same request again: its first answer was lost. It costs nothing.
   if (known !== undefined) return admitted(context, known.key, command.node);
+  refuseOnHold(context, "No host can join now");
   spend(context, command.tokenId);
   if (command.node.replace !== undefined) {
     banish(context, findNode(context, command.node.replace));
@@ -38,6 +41,7 @@ export function addNode(context: Context, joiner: Joiner, tokenId?: string): voi
     csrKey: joiner.csrKey,
     ...(tokenId === undefined ? {} : { tokenId }),
     version: joiner.version,
+    features: joiner.features,
     ...(joiner.ephemeral ? { ephemeral: true } : {}),
     joinedWallMs: context.wallMs,
     certificateEndsWallMs: joiner.certificateEndsWallMs,
@@ -50,6 +54,34 @@ export function admitted(context: Context, nodeId: string, joiner: Joiner): Join
   const { attributes, wish = [] } = joiner;
   const lease = acquireLease(context, { kind: "lease.acquire", node: nodeId, attributes, wish });
   return { nodeId, name, role, raftId: raftId ?? null, lease };
+}
+
+/** A certificate that was given out in what was lost ends no later than one of today. */
+const CERTIFICATE_MAX_MS = 90 * 86_400_000;
+
+/**
+ * A node that this state does not know is a member again, while the cluster is on hold: by its
+ * certificate, unless it was removed. It has no lease until it claims one. One that was a server
+ * has no raft id here: its log is of another history.
+ */
+export function readmitNode(context: Context, command: CommandOf<"node.readmit">): Canonical {
+  const { draft, wallMs } = context;
+  if (!mayComeBack(draft, command.node)) {
+    memberOf(context, command.node);
+    return null;
+  }
+  draft.put("node", command.node, {
+    name: freeName(context, command.name),
+    role: command.role,
+    address: command.address,
+    // No request to join can be repeated that this history has never seen.
+    csrKey: `readmitted ${command.node}`,
+    version: command.version,
+    features: command.features,
+    joinedWallMs: wallMs,
+    certificateEndsWallMs: wallMs + CERTIFICATE_MAX_MS,
+  });
+  return null;
 }
 
 /** A node goes of its own will: its subnet is free at once. */
@@ -75,7 +107,7 @@ export function removeNode(context: Context, command: CommandOf<"node.remove">):
 
 export function updateNode(context: Context, command: CommandOf<"node.update">): Canonical {
   const body = memberOf(context, command.node);
-  const { incarnation, address, version, certificateEndsWallMs } = command;
+  const { incarnation, address, version, features, certificateEndsWallMs } = command;
   // Each start counts one up: an equal count under another name is a copy of this node's disk.
   const started = incarnation !== undefined &&
     incarnation.counter > (body.incarnation?.counter ?? -1);
@@ -84,6 +116,7 @@ export function updateNode(context: Context, command: CommandOf<"node.update">):
     ...(started ? { incarnation } : {}),
     ...(address === undefined ? {} : { address }),
     ...(version === undefined ? {} : { version }),
+    ...(features === undefined ? {} : { features }),
     ...(certificateEndsWallMs === undefined ? {} : { certificateEndsWallMs }),
   };
   const changed = (Object.keys(next) as (keyof NodeBody)[])

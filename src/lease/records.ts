@@ -11,7 +11,20 @@ export interface Incarnation {
   readonly startId: string;
 }
 
+/** Feature levels, both included. */
+export interface FeatureRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 export type Role = "server" | "agent";
+
+/** A history that the present one goes on from. */
+export interface Ancestor {
+  readonly epoch: Epoch;
+  /** What has this revision, or a later one, is not of that epoch any more. */
+  readonly endRevision: number;
+}
 
 export interface ClusterBody {
   /** 32 hex digits. */
@@ -24,6 +37,22 @@ export interface ClusterBody {
   readonly votersWanted: number;
   readonly featureLevel: number;
   readonly createdWallMs: number;
+  /** Oldest first; absent in a cluster that was never recovered or restored. */
+  readonly ancestors?: readonly Ancestor[];
+}
+
+/**
+ * The cluster takes no risk: leases may be held that it does not know of. While there is this
+ * record nothing is given out and nothing expires.
+ */
+export interface HoldBody {
+  readonly reason: "recover" | "restore" | "fork";
+  readonly sinceWallMs: number;
+  readonly durationMs: number;
+  /** On the lease clock. */
+  readonly endsMs: number;
+  /** Another history with the same number that somebody has met. */
+  readonly fork?: Epoch;
 }
 
 /** The Raft group, as of the last applied membership change. */
@@ -50,6 +79,8 @@ export interface NodeBody {
   readonly csrKey: string;
   readonly tokenId?: string;
   readonly version: string;
+  /** The feature levels that the node's program supports. */
+  readonly features: FeatureRange;
   readonly ephemeral?: boolean;
   /** Nobody has heard of this node for a while. */
   readonly silent?: boolean;
@@ -96,9 +127,20 @@ export interface TombstoneBody {
   readonly untilWallMs: number;
 }
 
+/** What a claim was made with: the greater one counts, by epoch and then by revision. */
+export interface Rank {
+  /** The number of the epoch. */
+  readonly n: number;
+  readonly revision: number;
+}
+
 /** When a lease ends, on the lease clock. Servers only; a renewal changes nothing else. */
 export interface DeadlineBody {
   readonly deadlineMs: number;
+  /** Of a lease that was claimed in this hold: a greater claim still outdoes it. */
+  readonly claim?: Rank;
+  /** Until then a claimant that was outdone may still believe in its lease of these subnets. */
+  readonly fencedUntilMs?: number;
 }
 
 /** A subnet that somebody had. Servers only. */
@@ -114,6 +156,7 @@ export interface FreedBody {
 /** The revisioned section: watched, and the same on every node. */
 export interface RevisionedBodies {
   readonly cluster: ClusterBody;
+  readonly hold: HoldBody;
   readonly group: GroupBody;
   readonly network: NetworkBody;
   readonly node: NodeBody;
@@ -135,7 +178,8 @@ export type ClockTable = keyof ClockBodies;
 export type Table = RevisionedTable | ClockTable;
 
 export const REVISIONED_TABLES: readonly RevisionedTable[] = [
-  ...["cluster", "group", "network", "node", "lease", "token", "reservation", "tombstone"] as const,
+  ...["cluster", "hold", "group", "network"] as const,
+  ...["node", "lease", "token", "reservation", "tombstone"] as const,
 ];
 export const CLOCK_TABLES: readonly ClockTable[] = ["deadline", "freed"];
 
@@ -169,4 +213,14 @@ export interface StateChange {
 
 export function equalEpoch(a: Epoch, b: Epoch): boolean {
   return a.n === b.n && a.random === b.random;
+}
+
+/** True for the own history, and for one that can have gone on from it. */
+export function mayFollow(own: Epoch, other: Epoch): boolean {
+  return other.n > own.n || equalEpoch(own, other);
+}
+
+/** Two histories that were both counted `n`: neither comes after the other. */
+export function isFork(a: Epoch, b: Epoch): boolean {
+  return a.n === b.n && a.random !== b.random;
 }

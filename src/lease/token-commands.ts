@@ -4,6 +4,7 @@ import { formatPrefix, overlaps, tryParsePrefix } from "../ip/prefix.ts";
 import { fitsPool } from "./allocate.ts";
 import type { CommandOf } from "./command.ts";
 import { configOf, type Context } from "./context.ts";
+import { refuseOnHold } from "./hold.ts";
 
 /** Tokens that ended this long ago are forgotten when a new one is made. */
 const TOKEN_MEMORY_MS = 7 * 86_400_000;
@@ -40,6 +41,7 @@ export function revokeToken(context: Context, command: CommandOf<"token.revoke">
 /** Sets a subnet aside, for a node's name or for nobody. */
 export function putReservation(context: Context, command: CommandOf<"reservation.put">): Canonical {
   const { draft } = context;
+  refuseOnHold(context, `${command.subnet} cannot be set aside now`);
   const subnet = tryParsePrefix(command.subnet);
   const pool = subnet && configOf(context).pools.find((pool) => fitsPool(pool, subnet));
   if (subnet === undefined || pool === undefined) {

@@ -5,7 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { CallOptions, Cluster, Feed, Position, View } from "../lease/cluster.ts";
 import type { Command } from "../lease/command.ts";
-import { equalEpoch, type StateRecord } from "../lease/records.ts";
+import { equalEpoch, mayFollow, type StateRecord } from "../lease/records.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store } from "../store/store.ts";
 import type { Channel } from "../transport/channel.ts";
@@ -58,6 +58,7 @@ export class Remote implements Cluster {
   #heardMs = 0;
   /** When a leader last stood behind the copy, by way of the server. */
   #confirmedMs: number | undefined;
+  readonly #startedMs: number;
   #leaderNode: string | undefined;
   #lastError: DenimError | undefined;
   /** Where the next connection goes, found while the last one still stood. */
@@ -66,6 +67,7 @@ export class Remote implements Cluster {
   constructor(options: RemoteOptions) {
     this.#options = options;
     const { clock, random, servers, connect } = options;
+    this.#startedMs = clock.monotonicMs();
     this.#search = new Search({ clock, random, servers, connect, signal: this.#stop.signal });
     this.#cancelFlush = every(options.clock, FLUSH_MS, () => {
       this.#flush();
@@ -82,6 +84,11 @@ export class Remote implements Cluster {
   /** Why there is no connection. */
   get lastError(): DenimError | undefined {
     return this.#channel === undefined ? this.#lastError : undefined;
+  }
+
+  /** For how long no leader has stood behind the copy, in this driver's lifetime. */
+  get leaderlessMs(): number {
+    return this.#options.clock.monotonicMs() - (this.#confirmedMs ?? this.#startedMs);
   }
 
   async propose(command: Command, options: CallOptions = {}): Promise<Canonical> {
@@ -250,7 +257,10 @@ export class Remote implements Cluster {
 
   async #replace(position: Position, records: readonly StateRecord[]): Promise<void> {
     const { copy, store, logger } = this.#options;
-    const { revision } = position;
+    const { revision, epoch } = position;
+    if (!mayFollow(copy.epoch, epoch)) {
+      throw new DenimError("EPOCH_MISMATCH", "The server offers a state of another history");
+    }
     copy.replace({ ...copy.applied(), index: revision, term: 0, revision, clockMs: 0 }, records);
     this.#distrusted = false;
     logger.info("took a snapshot", { revision, records: records.length });

@@ -2,8 +2,9 @@ import type { Canonical } from "../base/canonical.ts";
 import type { Clock } from "../base/clock.ts";
 import { assert, DenimError } from "../base/errors.ts";
 import { type Command, encodeEntry } from "../lease/command.ts";
-import type { State } from "../lease/state.ts";
+import { refuseForLevel } from "../lease/feature-level.ts";
 import type { Change, ProposeResult, Raft } from "../raft/mod.ts";
+import type { Copy } from "../store/copy.ts";
 import type { Call } from "./call.ts";
 import { Leading } from "./leading.ts";
 import type { Waiters } from "./waiters.ts";
@@ -11,23 +12,36 @@ import type { Waiters } from "./waiters.ts";
 /** The text of one entry: far above any command that a node has reason to send. */
 const ENTRY_CHARS_MAX = 256 * 1024;
 
+export interface ProposalsParts {
+  readonly core: Raft;
+  readonly clock: Clock;
+  readonly copy: Copy;
+  readonly waiters: Waiters;
+}
+
 /** What goes into the log where this server leads, and who waits for it. */
 export class Proposals {
   readonly #core: Raft;
   readonly #clock: Clock;
+  readonly #copy: Copy;
   readonly #waiters: Waiters;
   #leading: Leading | undefined;
 
-  constructor(parts: { readonly core: Raft; readonly clock: Clock; readonly waiters: Waiters }) {
+  constructor(parts: ProposalsParts) {
     this.#core = parts.core;
     this.#clock = parts.clock;
+    this.#copy = parts.copy;
     this.#waiters = parts.waiters;
   }
 
-  /** @throws the refusal; `NOT_LEADER` `OVERLOADED` `REQUEST_INVALID` `OUTCOME_UNKNOWN` */
+  /**
+   * @throws the refusal; `NOT_LEADER` `OVERLOADED` `REQUEST_INVALID` `UPGRADE_NEEDED`
+   * `OUTCOME_UNKNOWN`
+   */
   async command(command: Command, call: Call): Promise<Canonical> {
     const leading = this.look();
     if (leading === undefined) throw new DenimError("NOT_LEADER", "This server does not lead");
+    refuseForLevel(this.#copy.state, command.kind);
     const stamp = leading.stamp();
     const text = encodeEntry(stamp, command);
     if (text.length > ENTRY_CHARS_MAX) {
@@ -50,8 +64,8 @@ export class Proposals {
   }
 
   /** The leader's own entry that is due now, if any. */
-  due(state: State): Command | undefined {
-    return this.look()?.due(state);
+  due(): Command | undefined {
+    return this.look()?.due(this.#copy.state, this.#copy.checkpoint);
   }
 
   /**

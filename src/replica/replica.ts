@@ -89,7 +89,7 @@ export class Replica implements Cluster {
       random,
       restored: restoredFrom(store.loaded, copy),
     });
-    this.#proposals = new Proposals({ core: this.#core, clock, waiters: this.#waiters });
+    this.#proposals = new Proposals({ core: this.#core, clock, copy, waiters: this.#waiters });
     this.#reads = new Reads(this.#core, { clock, random });
     this.#turns = new Turns({
       ...{ core: this.#core, store, copy, peers, logger },
@@ -234,7 +234,9 @@ export class Replica implements Cluster {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } catch (error) {
-      this.#fail(asDenimError(error));
+      const failure = asDenimError(error);
+      this.#fail(failure);
+      if (failure.code === "STORE_DAMAGED") await this.#options.store.condemn(failure);
     }
   }
 
@@ -269,7 +271,7 @@ export class Replica implements Cluster {
   #tick(): void {
     this.#poke(() => this.#core.tick());
     if (!this.leads) return;
-    const due = this.#proposals.due(this.#options.copy.state);
+    const due = this.#proposals.due();
     if (due !== undefined) this.proposeHere(due).catch(() => {});
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../lease/records.ts";
 import { State, theCluster } from "../lease/state.ts";
 import type { Configuration } from "../raft/mod.ts";
+import { type Checkpoint, compare, NO_CHECKPOINT } from "./checkpoint.ts";
 import { Digest } from "./digest.ts";
 import { FeedHistory, HISTORY_ENTRIES } from "./feed.ts";
 import type { AppliedRecord } from "./load.ts";
@@ -32,6 +33,7 @@ export class Copy {
   #clock: Digest;
   #index: number;
   #term: number;
+  #checkpoint = NO_CHECKPOINT;
   readonly #unwritten = new Map<string, StateChange>();
   #dirty = false;
   readonly feed: FeedHistory;
@@ -74,10 +76,19 @@ export class Copy {
     return theCluster(this.#state)?.epoch ?? NO_EPOCH;
   }
 
-  /** A committed command takes effect. */
+  /** At the last check entry. */
+  get checkpoint(): Checkpoint {
+    return this.#checkpoint;
+  }
+
+  /** A committed command takes effect. @throws `STORE_DAMAGED` where a check shows a difference */
   apply(index: number, term: number, { stamp, command }: Stamped): Answer {
     const { answer, changes } = apply(this.#state, index, stamp, command);
     this.#follow(index, term, changes);
+    if (command.kind === "check") {
+      compare(this.#checkpoint, command);
+      this.#checkpoint = { index, digest: this.digest, clockDigest: this.#clock.text };
+    }
     return answer;
   }
 
@@ -126,6 +137,7 @@ export class Copy {
     this.#clock = Digest.of(this.#state.records("clock"));
     this.#index = applied.index;
     this.#term = applied.term;
+    this.#checkpoint = NO_CHECKPOINT;
     this.#unwritten.clear();
     this.#dirty = false;
     this.feed.reset({ epoch: this.epoch, revision: applied.revision });

@@ -4,6 +4,7 @@
  *
  *     format               which node this is, and of which history       (StoreFormat)
  *     starts               incarnations since the last recorded one       (Starts)
+ *     condemned            why nothing here is to be believed any more    ({ why })
  *     hard                 term, vote, commit, and how the log ends       (HardRecord)
  *     trim                 the place before the first retained entry      (TrimRecord)
  *     log/<index>          term, type, data, chain                        (LogRecord)
@@ -13,6 +14,7 @@
 export const KEYS = {
   format: "format",
   starts: "starts",
+  condemned: "condemned",
   hard: "hard",
   trim: "trim",
   applied: "applied",

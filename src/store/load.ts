@@ -64,6 +64,8 @@ export async function load(database: Database): Promise<{ loaded: Loaded; chain:
   if (format !== undefined && format.schema !== 1) {
     throw damaged(`it has format ${format.schema}, this program reads 1`);
   }
+  const condemned = await database.read(KEYS.condemned) as { why: string } | undefined;
+  if (condemned !== undefined) throw damaged(condemned.why);
   const hard = await database.read(KEYS.hard) as HardRecord | undefined;
   const trim = (await database.read(KEYS.trim) ?? NO_TRIM) as TrimRecord;
   const stored = (await database.readAll(RANGES.log))

@@ -1,4 +1,4 @@
-import { assert } from "../base/errors.ts";
+import { assert, type DenimError } from "../base/errors.ts";
 import type { StateChange, StateRecord } from "../lease/records.ts";
 import type { AppliedRecord, Loaded, Starts, StoreFormat } from "./load.ts";
 import type { Entry, HardState } from "../raft/mod.ts";
@@ -129,6 +129,14 @@ export class Store implements AsyncDisposable {
       hardState: this.#hardState,
       ...{ trim: NO_TRIM, entries: [], applied },
     };
+  }
+
+  /** What is here is not to be believed: nothing is written after this, and no start uses it. */
+  async condemn(error: DenimError): Promise<void> {
+    const batch = new Batch();
+    batch.put(KEYS.condemned, { why: error.why ?? error.message });
+    await this.#commit(batch).catch(() => {});
+    this.#failed ??= error;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -15,6 +15,8 @@ const incarnation = v.object({ counter: count, startId: name });
 const helloSchema = v.object({
   wants: v.picklist(["peer", "watch", "rejoin"]),
   protocol,
+  /** The levels of the replicated state that its program can work with. */
+  features: v.object({ min: count, max: count }),
   /** Denim's own version, for people. */
   version: name,
   clusterId: name,

@@ -21,6 +21,13 @@ t.test("everything that an agent says comes through as it was said", async (t) =
     { kind: "lease.release", node, subnets, revision: 7 },
     { kind: "node.update", node, incarnation: { counter: 1, startId: "a" }, version: "0.1.0" },
     { kind: "node.update", node, address: "192.0.2.1:7470" },
+    { kind: "node.update", node, features: { min: 1, max: 2 } },
+    {
+      kind: "node.readmit",
+      ...{ node, name: "web1", role: "agent", address: "192.0.2.1:7470", version: "0.1.0" },
+      features: { min: 1, max: 1 },
+    },
+    { kind: "cluster.fork-seen", epoch: EPOCH, other: { n: 1, random: "bb" } },
     { kind: "node.leave", node },
   ];
   for (const command of commands) {
@@ -40,6 +47,8 @@ t.test("what no state machine should have to read is refused, and the part is na
     [{ kind: "lease.acquire", node, attributes: told({ publicIp: 7 }) }, /publicIp/],
     [{ kind: "lease.acquire", node, attributes: told({ backendData: "{" }) }, /not JSON/],
     [{ kind: "node.update", node, address: "no such: thing" }, /address/],
+    [{ kind: "node.readmit", node, role: "server" }, /name|role/],
+    [{ kind: "cluster.fork-seen", epoch: EPOCH, other: { n: -1, random: "b" } }, /other\.n/],
     [{ kind: "node.update", node, incarnation: { counter: 0.5, startId: "a" } }, /counter/],
   ];
   for (const [body, why] of cases) {

@@ -1,10 +1,10 @@
 /** Who is let in, and why others are not. */
 import t from "tap";
-import { judgePeer } from "../../src/agent/gate.ts";
-import type { Incarnation } from "../../src/lease/records.ts";
+import { isWelcome, judgePeer, judgeServer } from "../../src/agent/gate.ts";
+import type { Epoch, Incarnation } from "../../src/lease/records.ts";
 import { State } from "../../src/lease/state.ts";
 import type { Hello } from "../../src/transport/handshake.ts";
-import { EPOCH, Ledger } from "../support/ledger.ts";
+import { EPOCH, LATER, Ledger } from "../support/ledger.ts";
 
 const CLUSTER = "00112233445566778899aabbccddeeff";
 
@@ -29,6 +29,7 @@ function hello(n: number, more: Partial<Hello> = {}): Hello {
   return {
     wants: "peer",
     protocol: { min: 1, max: 1 },
+    features: { min: 1, max: 1 },
     version: "0.1.0",
     clusterId: CLUSTER,
     epoch: EPOCH,
@@ -66,7 +67,64 @@ t.test("nobody is a server by his own word", async (t) => {
 
 t.test("another history is another cluster", async (t) => {
   const epochs = [{ n: 2, random: EPOCH.random }, { n: 1, random: "00000000000000bb" }];
-  for (const epoch of epochs) t.match(judge(hello(1, { epoch })), /^EPOCH_MISMATCH/);
+  for (const epoch of epochs) {
+    t.match(judge(hello(1, { epoch })), /^EPOCH_MISMATCH/);
+    t.match(judge(hello(1, { epoch, wants: "watch" })), /^EPOCH_MISMATCH/);
+  }
+  t.match(judge(hello(1, { epoch: epochs[1]! })), /neither goes on from the other/);
+});
+
+t.test("who watches comes up from an earlier epoch, and nobody else does", async (t) => {
+  const later = ledger();
+  later.reform();
+  t.equal(judge(hello(1, { wants: "watch" }), later.state), "let in");
+  t.match(judge(hello(1), later.state), /^EPOCH_MISMATCH: one side is in epoch 1, the other in 2/);
+  t.match(judge(hello(2, asServer), later.state), /^EPOCH_MISMATCH/);
+  t.equal(judge(hello(1, { epoch: LATER, starts: starts("e") }), later.state), "let in");
+});
+
+t.test("on hold a node is let in by its certificate alone, unless it was removed", async (t) => {
+  const later = ledger();
+  later.do({ kind: "node.remove", node: "id1" });
+  later.reform();
+  const watch = { wants: "watch" } as const;
+  t.equal(judge(hello(9, watch), later.state), "let in");
+  t.match(judge(hello(1, watch), later.state), /^NOT_A_MEMBER/);
+  t.ok(isWelcome(later.state, "id9"));
+  t.notOk(isWelcome(later.state, "id1"));
+});
+
+t.test("a program that cannot read the cluster's state is not let in", async (t) => {
+  t.match(
+    judge(hello(1, { features: { min: 2, max: 3 } })),
+    /^UPGRADE_NEEDED: the cluster is at feature level 1, .* supports 2 to 3/,
+  );
+});
+
+/** What one that asks answers to a server of another epoch, by how long it had no leader. */
+const MINUTE_MS = 60_000;
+const moves: readonly [string, Epoch, Epoch, number | undefined, string][] = [
+  ["the own epoch", EPOCH, EPOCH, 0, "on"],
+  ["a later one, while its own servers may come back", EPOCH, LATER, MINUTE_MS - 1, "not"],
+  ["a later one, once they have had their time", EPOCH, LATER, MINUTE_MS, "on"],
+  ["a later one, as a server", EPOCH, LATER, undefined, "not"],
+  ["an earlier one", LATER, EPOCH, 60 * MINUTE_MS, "not"],
+  ["one with the same number", EPOCH, { ...EPOCH, random: "cc" }, 60 * MINUTE_MS, "not"],
+];
+
+for (const [what, own, theirs, leaderlessMs, outcome] of moves) {
+  t.test(`a server of ${what}: ${outcome === "on" ? "goes on with it" : "stays"}`, async (t) => {
+    const verdict = judgeServer(own, theirs, leaderlessMs);
+    t.equal("ok" in verdict ? "on" : "not", outcome);
+    if (!("ok" in verdict)) t.equal(verdict.code, "EPOCH_MISMATCH");
+  });
+}
+
+t.test("a server is told how it comes into a later epoch, an agent how long it waits", async (t) => {
+  const server = judgeServer(EPOCH, LATER, undefined);
+  t.ok("fix" in server && /denim rejoin/.test(server.fix!));
+  const agent = judgeServer(EPOCH, LATER, 20_000);
+  t.ok("why" in agent && /have 40 s to come back/.test(agent.why!));
 });
 
 t.test("who is not known yet joined later than this state, and is let in", async (t) => {

@@ -241,7 +241,13 @@ async function stranger(desk: Desk, token: Token) {
 
 async function commitBody(more: Partial<JoinCommit> = {}): Promise<JoinCommit> {
   const csr = await createCsr(await createKey());
-  const about = { name: "web1", address: "192.0.2.1", storeId: "s", version: "0" };
+  const about = {
+    name: "web1",
+    address: "192.0.2.1",
+    storeId: "s",
+    version: "0",
+    features: { min: 1, max: 1 },
+  };
   return { csr, ...about, ...attributes(1), ...more };
 }
 

@@ -19,6 +19,7 @@ function hello(node: string, startId: string, wants: Hello["wants"] = "peer"): H
   return {
     wants,
     protocol: { min: 1, max: 1 },
+    features: { min: 1, max: 1 },
     version: "0.1.0",
     clusterId: "amber",
     epoch: EPOCH,

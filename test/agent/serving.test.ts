@@ -30,6 +30,7 @@ function cluster(): MemoryCluster {
 function hello(n: number, role: Hello["role"]): Hello {
   return {
     ...{ wants: "peer", protocol: { min: 1, max: 1 }, version: "0.1.0", clusterId: "amber" },
+    features: { min: 1, max: 1 },
     ...{ epoch: EPOCH, nodeId: `id${n}`, role, starts: [{ counter: 1, startId: "a" }] },
     incarnation: { counter: 1, startId: "a" },
   } as Hello;
@@ -77,6 +78,8 @@ t.test("an agent writes its own lease and facts, and nothing else", async (t) =>
     { kind: "network.set", config: "{}" },
     { kind: "token.revoke", tokenId: "open" },
     { kind: "node.leave", node: "id2" },
+    { kind: "cluster.release-hold", epoch: EPOCH, early: true },
+    { kind: "cluster.raise-level", to: 2 },
     { kind: "tick" },
   ];
   for (const command of refused) await t.rejects(say(command), { code: "PEER_REFUSED" });

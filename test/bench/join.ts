@@ -121,6 +121,7 @@ async function joinOnce(
     const publicIp = `192.0.2.${number}`;
     const body = {
       ...{ csr, publicIp, name: `joiner-${number}`, address: `${publicIp}:7470` },
+      features: { min: 1, max: 1 },
       ...{ version: "bench", storeId: hex(token.secret).slice(0, 16) },
       ...{ backendType: "host-gw", backendData: "null", wish: [] },
     };

@@ -92,6 +92,14 @@ t.test("equal entries lead to equal states, from whatever point they are applied
       leases: [{ key: `10.5.${n}.0/24`, revision: n + 2 }],
     })),
     node.map((n): Command => ({ kind: "reservation.put", subnet: `10.5.${n}.0/24` })),
+    node.map((n): Command => ({
+      kind: "cluster.fork-seen",
+      ...{ epoch: EPOCH, other: { n: 1, random: `${n}` } },
+    })),
+    node.map((n): Command => ({
+      kind: "cluster.release-hold",
+      ...{ epoch: EPOCH, early: n > 2 },
+    })),
     node.map((n): Command => ({ kind: "reservation.remove", subnet: `10.5.${n}.0/24` })),
   );
   const steps = fc.array(fc.tuple(command, fc.integer({ min: 0, max: HOUR_MS })), {

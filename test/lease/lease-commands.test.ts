@@ -141,48 +141,6 @@ t.test("a release frees at once, and only the lease that was meant", async (t) =
   t.same(ledger.subnetsOf(1), []);
 });
 
-t.test("after expiry the same node gets the same subnet back", async (t) => {
-  const ledger = afterExpiry();
-  t.same(claim(ledger, 1).subnets, [SUBNET]);
-  t.equal(ledger.state.get("freed", SUBNET), undefined);
-  t.equal(ledger.deadlineOf(1), 2 * DAY_MS);
-  t.same(claim(ledger, 1).revision, ledger.index - 1, "to claim what is held renews it");
-});
-
-t.test("a subnet that went to another is not claimed back", async (t) => {
-  const ledger = afterExpiry();
-  ledger.pass(HOUR_MS);
-  ledger.join(3, { wish: [SUBNET] });
-  t.throws(() => claim(ledger, 1), {
-    code: "LEASE_TAKEN",
-    message: "10.5.2.0/24 is taken",
-    why: "it is leased to host3",
-  });
-  t.same(ledger.subnetsOf(1), [], "and it is not renumbered");
-});
-
-t.test("a claim on what others may use, or set aside, is refused", async (t) => {
-  const ledger = afterExpiry();
-  t.throws(() => claim(ledger, 2, SUBNET), { code: "LEASE_TAKEN", why: /waits out the time/ });
-  ledger.do({ kind: "reservation.put", subnet: "10.5.9.0/24", nodeName: "host9" });
-  t.throws(() => claim(ledger, 1, "10.5.9.0/24"), {
-    code: "LEASE_TAKEN",
-    why: "it is reserved for host9",
-  });
-  t.throws(() => claim(ledger, 1, "10.9.9.0/24"), { code: "LEASE_TAKEN", why: /outside/ });
-  t.throws(() => claim(ledger, 2, "10.5.44.0/24"), {
-    code: "LEASE_TAKEN",
-    why: "the node holds 10.5.3.0/24",
-  });
-  t.throws(() => claim(ledger, 1, "10.5.3.0/25"), { code: "LEASE_TAKEN", why: /host2/ });
-});
-
-t.test("a claim from another history is refused", async (t) => {
-  const ledger = afterExpiry();
-  t.throws(() => claim(ledger, 1, SUBNET, { n: 1, random: "fork" }), { code: "EPOCH_MISMATCH" });
-  t.throws(() => claim(ledger, 1, SUBNET, { ...EPOCH, n: 2 }), { code: "EPOCH_MISMATCH" });
-});
-
 t.test("an ephemeral node goes with its lease, and its subnet waits", async (t) => {
   const ledger = Ledger.open();
   const { lease } = ledger.join(1, { ephemeral: true });

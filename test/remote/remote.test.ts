@@ -1,6 +1,6 @@
 /** What an agent does when its server, its connection or its copy fails. */
 import t, { type Test } from "tap";
-import { attributes, initCommand, joiner, OPEN_TOKEN, WALL_MS } from "../support/ledger.ts";
+import { attributes, initCommand, joiner, LATER, OPEN_TOKEN, WALL_MS } from "../support/ledger.ts";
 import { fastClock, until } from "../support/fast-clock.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 import { testCluster } from "../support/pki.ts";
@@ -198,4 +198,49 @@ t.test("an agent by its certificate's word gets no more than its own", async (t)
   await t.rejects(agent.remote.propose(other), { code: "PEER_REFUSED" });
   const own = { kind: "lease.acquire", node: "n-9", attributes: attributes(1) } as const;
   await t.rejects(agent.remote.propose(own), { code: "NOT_A_MEMBER" }, "that is a matter of state");
+});
+
+const reform = (epoch = LATER) =>
+  ({ kind: "cluster.reform", epoch, reason: "recover", node: "id0" }) as const;
+
+t.test("a later epoch's state replaces the copy, whole", async (t) => {
+  const start = [initCommand(), OPEN_TOKEN];
+  const [old, later] = [new MemoryCluster(STILL, start), new MemoryCluster(STILL, start)];
+  old.apply(join(1));
+  later.apply(reform());
+  const [first, second] = [await openServer(t, pki, old, CLOCK), await openServer(t, pki, later)];
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = [first.address];
+  await agent.start(t, pki);
+  await until("it has a copy", () => agent.hasNode(1));
+  agent.servers = [second.address];
+  await first.close();
+  await until("it has moved", () => agent.copy.epoch.n === 2);
+  t.equal(agent.copy.digest, later.copy.digest);
+  t.notOk(agent.hasNode(1), "what was lost there is lost here");
+  await until("a leader stands behind it", () => agent.remote.leaderlessMs < 5_000);
+});
+
+t.test("an earlier epoch's, or a fork's, is not taken", async (t) => {
+  const start = [initCommand(), OPEN_TOKEN, reform()];
+  const [own, fork, old] = [
+    new MemoryCluster(STILL, start),
+    new MemoryCluster(STILL, [initCommand(), OPEN_TOKEN, reform({ n: 2, random: "cc" })]),
+    new MemoryCluster(STILL, [initCommand(), OPEN_TOKEN]),
+  ];
+  const first = await openServer(t, pki, own, CLOCK);
+  const others = [await openServer(t, pki, fork, CLOCK), await openServer(t, pki, old, CLOCK)];
+  const agent = new TestAgent(t, CLOCK);
+  agent.servers = [first.address];
+  await agent.start(t, pki);
+  await until("it has a copy", () => agent.copy.epoch.n === 2);
+  agent.servers = [];
+  await first.close();
+  for (const other of others) {
+    agent.servers = [other.address];
+    await until("it was tried", () => other.follows.length > 0);
+    await until("and left", () => agent.remote.lastError?.code === "EPOCH_MISMATCH");
+    t.same(agent.copy.epoch, LATER);
+    t.equal(agent.copy.digest, own.copy.digest);
+  }
 });

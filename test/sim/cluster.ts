@@ -2,6 +2,7 @@ import { hex } from "../../src/base/bytes.ts";
 import { canonical } from "../../src/base/canonical.ts";
 import type { Cluster } from "../../src/lease/cluster.ts";
 import type { JoinAnswer, Joiner } from "../../src/lease/command.ts";
+import { FEATURES } from "../../src/lease/feature-level.ts";
 import type { Role } from "../../src/lease/records.ts";
 import { bootstrap } from "../../src/replica/bootstrap.ts";
 import type { KeyPair } from "../../src/transport/pki.ts";
@@ -102,6 +103,7 @@ export class SimCluster {
       csrKey: `key${number}`,
       storeId: `store${number}`,
       certificateEndsWallMs: Math.floor(host.wallMs) + CERTIFICATE_MS,
+      features: FEATURES,
       attributes: { publicIp: host.ip, backendType: "host-gw", backendData: "null" },
     };
   }

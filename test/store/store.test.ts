@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
+import { DenimError } from "../../src/base/errors.ts";
 import { Store } from "../../src/store/store.ts";
 import { OPEN_TOKEN } from "../support/ledger.ts";
 import { copyFolder, temporaryFolder } from "../support/folders.ts";
@@ -182,4 +183,14 @@ t.test("a write that failed is the last one", async (t) => {
   await server[Symbol.asyncDispose]();
   await t.rejects(server.write(), { code: "STORE_FAILED" });
   await t.rejects(server.write(), { code: "STORE_FAILED" });
+});
+
+t.test("a store that was condemned writes nothing more, and no start uses it", async (t) => {
+  const folder = temporaryFolder(t);
+  const server = await LoneServer.make(folder);
+  const reason = new DenimError("STORE_DAMAGED", "The store is damaged", { why: "it differs" });
+  await server.store.condemn(reason);
+  await t.rejects(server.write(), { code: "STORE_DAMAGED", why: "it differs" });
+  await server[Symbol.asyncDispose]();
+  await t.rejects(Store.open(folder), { code: "STORE_DAMAGED", why: "it differs" });
 });

@@ -10,11 +10,14 @@ import {
   type Joiner,
   type LeaseAnswer,
 } from "../../src/lease/command.ts";
-import type { LeaseAttributes } from "../../src/lease/records.ts";
+import { FEATURES } from "../../src/lease/feature-level.ts";
+import type { Epoch, LeaseAttributes } from "../../src/lease/records.ts";
 import { State } from "../../src/lease/state.ts";
 
 export const NETWORK = '{"Network":"10.5.0.0/16","Backend":{"Type":"host-gw"}}';
 export const EPOCH = { n: 1, random: "00000000000000aa" };
+/** The epoch after it. */
+export const LATER = { n: 2, random: "00000000000000bb" };
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 /** Some time in 2024. */
@@ -38,6 +41,7 @@ export function joiner(n: number, overrides: Partial<Joiner> = {}): Joiner {
     csrKey: `key${n}`,
     storeId: `store${n}`,
     version: "0.1.0",
+    features: FEATURES,
     certificateEndsWallMs: WALL_MS + 365 * DAY_MS,
     attributes: attributes(n),
     ...overrides,
@@ -70,7 +74,7 @@ export const OPEN_TOKEN: CommandOf<"token.create"> = {
 
 /** A state and the entries that led to it, without a group: what `apply` is tested with. */
 export class Ledger {
-  readonly state = new State();
+  state = new State();
   index = 0;
   wallMs = WALL_MS;
 
@@ -80,6 +84,22 @@ export class Ledger {
     ledger.do(initCommand(config));
     ledger.do(OPEN_TOKEN);
     return ledger;
+  }
+
+  /** What a backup of it would be, or a server that falls behind. */
+  copy(): Ledger {
+    const copy = new Ledger();
+    const records = [...this.state.records("revisioned"), ...this.state.records("clock")];
+    copy.state = State.restore(records, this.state);
+    copy.index = this.index;
+    copy.wallMs = this.wallMs;
+    return copy;
+  }
+
+  /** A new epoch begins on this state, as `replica/reform.ts` makes it. */
+  reform(epoch: Epoch = LATER, node = "id0"): Canonical {
+    this.index += 1e9 - 1;
+    return this.do({ kind: "cluster.reform", epoch, reason: "recover", node });
   }
 
   /** Applies one entry, by way of its text, `elapsedMs` after the last one. */

@@ -33,6 +33,7 @@ export async function testCluster(id = "amber"): Promise<TestCluster> {
     hello: (nodeId, more = {}) => ({
       wants: "peer",
       protocol: { min: 1, max: 1 },
+      features: { min: 1, max: 1 },
       version: "0.1.0",
       clusterId: id,
       epoch: { n: 1, random: "00000000000000aa" },
