@@ -8,6 +8,7 @@ import type { Cluster } from "../lease/cluster.ts";
 import type { JoinAnswer } from "../lease/command.ts";
 import type { StateRecord } from "../lease/records.ts";
 import { nodeByName, theCluster, theGroup, theNetwork } from "../lease/state.ts";
+import { csrKeyId, proveCsr } from "../transport/csr.ts";
 import { Handlers } from "../transport/handlers.ts";
 import type { Joiner } from "../transport/listener.ts";
 import { secretMatches } from "../transport/token.ts";
@@ -77,9 +78,9 @@ export function admitJoiner(parts: AdmittingParts, joiner: Joiner): void {
     new Handlers()
       .request("join.begin", async (body): Promise<JoinOffer> => {
         const begin = read(beginSchema, body, WHAT);
-        // It will be needed, and takes a while to load: now nobody waits for it.
-        void import("../transport/pki.ts");
         const offer = await begun(parts, begin);
+        // It will be needed, and takes a while: now nobody waits for it.
+        void prepareToSign(parts).catch(() => {});
         tokenId = begin.tokenId;
         extend(CHECKS_MS);
         return offer;
@@ -112,6 +113,12 @@ async function begun(parts: AdmittingParts, begin: JoinBegin): Promise<JoinOffer
   };
 }
 
+/** What fails here is told when it is needed. */
+async function prepareToSign({ ca }: AdmittingParts): Promise<void> {
+  const [keys, { openSigner }] = await Promise.all([ca(), import("../transport/pki.ts")]);
+  if (keys !== undefined) await openSigner(keys);
+}
+
 /** A token may have been made a moment ago, on another server. */
 async function knownToken(cluster: Cluster, tokenId: string) {
   const view = cluster.view();
@@ -133,7 +140,7 @@ async function committed(
   tokenId: string,
   commit: JoinCommit,
 ): Promise<JoinResult> {
-  const [ca, { csrKeyId, issueCertificate, proveCsr }] = await Promise.all([
+  const [ca, { issueCertificate }] = await Promise.all([
     parts.ca(),
     import("../transport/pki.ts"),
   ]);
@@ -142,7 +149,7 @@ async function committed(
   const role = view?.state.get("token", tokenId)?.body.role ?? "agent";
   const { csr, name, address, storeId, version, features, wish, replace, ...attributes } = commit;
   // Public keys are no secret: who does not hold this one must not speak for the node that does.
-  const proven = await proveCsr(csr);
+  const proven = proveCsr(csr);
   if (replace !== undefined) await clearPlace(parts, tokenId, replace);
   const { publicIpv6, ...rest } = attributes;
   const answer = await parts.cluster.propose({

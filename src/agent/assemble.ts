@@ -6,8 +6,8 @@ import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { SubnetFile } from "../host/subnet-file.ts";
 import type { Address } from "../ip/address.ts";
-import type { Holding } from "../lease/holding.ts";
 import { requireLevelOf } from "../lease/feature-level.ts";
+import type { Holding } from "../lease/holding.ts";
 import type { Incarnation } from "../lease/records.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
@@ -87,7 +87,7 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   const { nodeId, clusterId, role } = record;
   requireLevelOf(store.loaded.records);
   const { incarnation, starts } = await noteStart(store, nodeId, random);
-  const known = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
+  const remembered = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
   const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
   return {
     ...{ record, store, incarnation, seeds, holding: lease },
@@ -100,7 +100,7 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
-        seeds: [...seeds, ...known],
+        beacons: { self: nodeId, remembered, seeds },
         ownRoutes,
       }),
     data: (control, standing, onAttributes) =>

@@ -2,9 +2,10 @@ import type { Clock } from "../base/clock.ts";
 import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { isGone, theGroup } from "../lease/state.ts";
+import { theGroup } from "../lease/state.ts";
 import { Remote } from "../remote/remote.ts";
 import { PROFILES, Replica } from "../replica/replica.ts";
+import { holdsLog } from "../replica/restore.ts";
 import { Copy } from "../store/copy.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Credentials } from "../transport/credentials.ts";
@@ -14,12 +15,12 @@ import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { EpochWatch } from "./epoch-watch.ts";
-import { helloOf, judgePeer, judgeServer, type Self } from "./gate.ts";
+import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
 import type { Settings } from "./settings.ts";
-import { cannotAdmit, serversOf, serversToTry } from "./servers.ts";
+import { type Beacons, cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
 import { ClusterSwitch } from "./switch.ts";
 
@@ -30,7 +31,8 @@ export interface ControlPlaneOptions extends Self {
   /** With `undefined` it is removed: this node may no longer sign. */
   readonly keepCaKey: (caKey: string | undefined) => Promise<void>;
   readonly listen: { readonly host: string; readonly port: number };
-  readonly seeds: readonly string[];
+  /** Where servers may be; see {@link serversToTry}. */
+  readonly beacons: Beacons;
   readonly profile: keyof typeof PROFILES;
   readonly retention?: Settings["retention"];
   readonly clock: Clock;
@@ -108,8 +110,9 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Starts the driver that fits the store. */
   start(): void {
-    if (this.#holdsLog()) this.#startReplica(this.#options.store.loaded.format!.raftId!);
-    else this.#startRemote();
+    if (holdsLog(this.#options.store.loaded, this.#copy)) {
+      this.#startReplica(this.#options.store.loaded.format!.raftId!);
+    } else this.#startRemote();
   }
 
   /** Opens the port. @throws `PORT_IN_USE` */
@@ -171,15 +174,6 @@ export class ControlPlane implements AsyncDisposable {
     await this.#listener?.[Symbol.asyncDispose]();
   }
 
-  #holdsLog(): boolean {
-    const { format, hardState, entries, trim } = this.#options.store.loaded;
-    const group = theGroup(this.#copy.state);
-    const raftId = format?.raftId;
-    return raftId !== undefined && hardState !== undefined &&
-      (entries.length > 0 || trim.index > 0) &&
-      [...group.voters, ...group.learners].includes(raftId);
-  }
-
   #startReplica(raftId: number): Replica {
     const { store, clock, random, logger, profile, retention } = this.#options;
     const replica = new Replica({
@@ -196,11 +190,11 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #startRemote(): void {
-    const { store, clock, random, logger, nodeId, seeds } = this.#options;
+    const { store, clock, random, logger, beacons } = this.#options;
     this.#remote = new Remote({
       ...{ store, copy: this.#copy, clock, random },
       logger: logger.child("remote"),
-      servers: () => serversToTry(this.#copy.state, { self: nodeId, seeds }, random),
+      servers: () => serversToTry(this.#copy.state, beacons, random),
       connect: (address, signal) => this.#dial(address, signal, { wants: "watch" }),
       onFailed: (error) => (this.#storeFailure = error),
     });
@@ -243,9 +237,7 @@ export class ControlPlane implements AsyncDisposable {
     if (!isMember && wasMember) this.#leaveGroup(replica);
   }
 
-  readonly #isMember = (node: string): boolean => {
-    return !isGone(this.#copy.state, node);
-  };
+  readonly #isMember = (node: string): boolean => isWelcome(this.#copy.state, node);
 
   /** The group goes on without this node: from now on it is an agent, and cannot sign. */
   #leaveGroup(replica: Replica): void {

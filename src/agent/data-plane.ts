@@ -5,8 +5,8 @@ import type { Logger } from "../base/log.ts";
 import { type Address, formatAddress } from "../ip/address.ts";
 import { equalPrefix, formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
 import type { Cluster } from "../lease/cluster.ts";
+import { currentConfig } from "../lease/current-config.ts";
 import { leasesOfThisEpoch, theHold } from "../lease/hold.ts";
-import { parseNetworkConfig } from "../lease/network.ts";
 import { equalEpoch, type LeaseAttributes } from "../lease/records.ts";
 import { type StateReader, theNetwork } from "../lease/state.ts";
 import { renderSubnetEnv } from "../lease/subnet-env.ts";
@@ -201,7 +201,7 @@ export class DataPlane implements AsyncDisposable {
       const view = this.#options.cluster.view();
       const network = view && theNetwork(view.state);
       if (view !== undefined && network !== undefined) {
-        await this.#rememberNetworks(network, view.position);
+        await this.#rememberNetworks(networksOf(view.state), view.position);
         if (network !== this.#network) await this.#prepareAnew(network);
         this.#settledNetwork = this.#network === network ? network : undefined;
       }
@@ -210,8 +210,8 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /** A network is remembered before its first route: what is forgotten could never be removed. */
-  async #rememberNetworks(text: string, position: Position): Promise<void> {
-    const added = networksOf(text).filter((network) => !this.#remembers(network));
+  async #rememberNetworks(current: readonly Prefix[], position: Position): Promise<void> {
+    const added = current.filter((network) => !this.#remembers(network));
     if (added.length === 0) return;
     const networks = [...this.#networks, ...added];
     this.#programmed ??= { ...position, revision: 0 };
@@ -243,10 +243,7 @@ export class DataPlane implements AsyncDisposable {
     const view = cluster.view();
     const lease = standing();
     if (place === undefined || view === undefined || lease.kind === "none") return undefined;
-    const network = theNetwork(view.state);
-    if (network === undefined || !networksOf(network).every((net) => this.#remembers(net))) {
-      return undefined;
-    }
+    if (!networksOf(view.state).every((network) => this.#remembers(network))) return undefined;
     const { backend, host, data } = place;
     const own = { node: nodeId, subnets: lease.holding.subnets, publicIp: host.publicIp, data };
     const scene = sceneOf(view.state, host, own, backend.name);
@@ -304,11 +301,11 @@ export class DataPlane implements AsyncDisposable {
     const { cluster, standing, subnetFile, acceptExpiredLease, logger } = this.#options;
     const lease = standing();
     const view = cluster.view();
-    const text = view && theNetwork(view.state);
-    if (lease.kind === "none" || text === undefined) return;
+    const networks = view === undefined ? [] : networksOf(view.state);
+    if (lease.kind === "none" || networks.length === 0) return;
     if (lease.kind === "fenced" && !acceptExpiredLease) return;
     const env = renderSubnetEnv({
-      networks: networksOf(text),
+      networks,
       subnets: lease.holding.subnets.map(parsePrefix),
       mtu: this.#prepared().mtu,
       ipMasq: false,
@@ -332,6 +329,7 @@ function claimedSubnets(state: StateReader): Prefix[] {
   return leasesOfThisEpoch(state).flatMap(({ body }) => body.subnets.map(parsePrefix));
 }
 
-function networksOf(config: string): Prefix[] {
-  return parseNetworkConfig(config, { unknownKeys: "keep" }).pools.map((pool) => pool.network);
+/** None before there is a cluster. */
+function networksOf(state: StateReader): readonly Prefix[] {
+  return currentConfig(state)?.pools.map((pool) => pool.network) ?? [];
 }

@@ -9,7 +9,8 @@ import { type KernelRoute, ROUTE_PROTOCOL } from "../plan/kernel.ts";
 import { bootstrap } from "../replica/bootstrap.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import { Store } from "../store/store.ts";
-import { createCa, createCsr, createKey, csrKeyId, issueCertificate } from "../transport/pki.ts";
+import { csrKeyId } from "../transport/csr.ts";
+import { createCa, createCsr, createKey, issueCertificate } from "../transport/pki.ts";
 import { clusterName } from "./names.ts";
 
 export interface FoundingOptions {

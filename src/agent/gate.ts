@@ -62,7 +62,7 @@ export function judgePeer(
       "run a newer Denim there",
     );
   }
-  if (isGone(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
+  if (!isWelcome(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
   const node = state.get("node", hello.nodeId)?.body;
   // It joined after what this node has heard of: after a long absence that may be everybody.
   if (node === undefined) return { ok: true };
@@ -84,6 +84,14 @@ function descends(starts: readonly Incarnation[], recorded: Incarnation): boolea
   const [oldest] = starts;
   if (oldest !== undefined && recorded.counter < oldest.counter) return true;
   return starts.some(({ startId }) => startId === recorded.startId);
+}
+
+/**
+ * Whether a node may be connected. Of one that this copy of the state does not know its certificate
+ * alone decides: it joined later, or in what a recovery has lost.
+ */
+export function isWelcome(state: StateReader, node: string): boolean {
+  return !isGone(state, node);
 }
 
 /** Without a leader of its own for this long an agent goes on in a later epoch. */

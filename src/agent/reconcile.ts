@@ -14,6 +14,7 @@ import {
 import { diff, type Item } from "../plan/diff.ts";
 import type { Change, Kernel, Outcome, Wanted } from "../plan/kernel.ts";
 import { formatChange } from "../plan/text.ts";
+import { HeadStart } from "./head-start.ts";
 import { Retries } from "./retries.ts";
 
 /** What is known right now; one pass works with one of these. */
@@ -38,6 +39,7 @@ export interface Pass {
   /** How every destination stood before the changes. */
   readonly items: readonly Item[];
   readonly conflicts: readonly Item[];
+  /** What was added ahead of this pass comes first. */
   readonly changes: readonly Change[];
   /** One for each change. What waits for its next try carries its last error. */
   readonly outcomes: readonly Outcome[];
@@ -79,6 +81,12 @@ const COST_MIN_MS = 5;
  */
 const ARREARS_MAX_MS = 500;
 
+/**
+ * How long after a head start the kernel is read: hosts that join one after the other cost one
+ * reading, and many daemons on one machine have all of their routes before the first one reads.
+ */
+const READ_AFTER_MS = 100;
+
 /** The key of a pass as a whole among the things that can fail. */
 const WHOLE_PASS = "pass";
 
@@ -90,6 +98,11 @@ const WHOLE_PASS = "pass";
 export class Reconciler implements AsyncDisposable {
   readonly #options: ReconcilerOptions;
   readonly #retries = new Retries();
+  readonly #headStart = new HeadStart();
+  /** What was added ahead of the next pass. */
+  #ahead: readonly Outcome[] = [];
+  /** When that pass has to be; `Infinity`: it waits for nothing but its turn. */
+  #passDueMs = Infinity;
   #unwatch: (() => void) | undefined;
   #wake: { readonly atMs: number; readonly cancel: Cancel } | undefined;
   #running: Promise<void> | undefined;
@@ -106,6 +119,7 @@ export class Reconciler implements AsyncDisposable {
   start(): void {
     this.#unwatch = this.#options.kernel.watch(() => {
       this.#retries.hurry();
+      this.#headStart.forget();
       this.trigger();
     });
     this.trigger();
@@ -160,35 +174,40 @@ export class Reconciler implements AsyncDisposable {
     const endedMs = clock.monotonicMs();
     const costMs = Math.max(COST_MIN_MS, endedMs - startedMs);
     this.#paidAtMs = Math.max(this.#paidAtMs, startedMs) + costMs * TIME_PER_COST;
-    const dueMs = this.#again
-      ? -Infinity
-      : Math.min(this.#retries.nextDueMs() ?? Infinity, endedMs + PERIOD_MS);
+    const retryMs = this.#retries.nextDueMs() ?? Infinity;
+    const dueMs = this.#again ? -Infinity : Math.min(retryMs, this.#passDueMs, endedMs + PERIOD_MS);
     this.#again = false;
     this.#running = undefined;
     this.#wakeAt(Math.max(dueMs, this.#mayStartAtMs()));
   }
 
+  /** `undefined` where nothing is known, or a head start is all for now. */
   async #pass(startedMs: number): Promise<Pass | undefined> {
     const { kernel, clock, situation } = this.#options;
     const now = situation();
     if (now === undefined) {
       this.#retries.keepOnly(new Set());
+      this.#passDueMs = Infinity;
       return undefined;
     }
     const { scene, dropped } = readScene(now.backend, now);
     const wanted = await now.backend.plan(scene);
-    const state = await kernel.read();
-    const mode = modeOf(now.confidence);
     const { claimed = [], networks } = now;
+    const ahead = this.#headStart.take(wanted, networks);
+    if (ahead.length > 0 && await this.#addAhead(ahead, startedMs)) return undefined;
+    this.#passDueMs = Infinity;
+    const state = await this.#headStart.read(kernel, wanted);
+    const mode = modeOf(now.confidence);
     const { items, changes } = diff(wanted, state.routes, { networks, mode, claimed });
-    const outcomes = await this.#apply(changes);
+    const outcomes = [...this.#ahead, ...await this.#apply(changes)];
+    this.#ahead = [];
     const programmed = positionAfter(now.confidence);
     const pass: Pass = {
       mode,
       wanted,
       items,
       conflicts: items.filter((item) => item.state === "conflict"),
-      changes,
+      changes: outcomes.map(({ change }) => change),
       outcomes,
       dropped: [...now.unread ?? [], ...dropped],
       ...(programmed === undefined ? {} : { programmed }),
@@ -197,6 +216,15 @@ export class Reconciler implements AsyncDisposable {
     };
     this.#report(pass);
     return pass;
+  }
+
+  /** True where that will do until the pass that is due soon, which also looks after failures. */
+  async #addAhead(changes: readonly Change[], nowMs: number): Promise<boolean> {
+    const outcomes = await this.#options.kernel.apply(changes);
+    const added = outcomes.filter(({ error }) => error === undefined);
+    this.#ahead = [...this.#ahead, ...added];
+    this.#passDueMs = Math.min(this.#passDueMs, nowMs + READ_AFTER_MS);
+    return added.length === outcomes.length && nowMs < this.#passDueMs;
   }
 
   /** Tries what may be tried; the rest keeps its last error. */

@@ -20,26 +20,41 @@ export function serversOf(state: StateReader): ServerAddress[] {
   });
 }
 
+/** Where servers may be, as far as that is known without the state. */
+export interface Beacons {
+  readonly self: string;
+  /** Members as the disk has them, which is from the joiner's answer at first. */
+  readonly remembered: readonly string[];
+  /** Given by hand. */
+  readonly seeds: readonly string[];
+}
+
 /**
  * Where to look for a server: the members as they are known now, in random order, so that a fleet
- * spreads over them; then the addresses that somebody gave, in case everything known has moved.
- * An address that cannot be read, as a careless node may have told one, is left out.
+ * spreads over them, also one that has just joined by way of a single server; then the addresses
+ * that somebody gave, in case everything known has moved. An address that cannot be read, as a
+ * careless node may have told one, is left out.
  */
 export function serversToTry(
   state: StateReader,
-  others: { readonly self: string; readonly seeds: readonly string[] },
+  { self, remembered, seeds }: Beacons,
   random: Random,
 ): string[] {
-  const known = serversOf(state)
-    .filter((server) => server.nodeId !== others.self)
-    .map(({ address }) => ({ address, at: random.fraction() }))
-    .sort((a, b) => a.at - b.at)
+  const current = serversOf(state)
+    .filter((server) => server.nodeId !== self)
     .map(({ address }) => address);
-  const all = [...known, ...others.seeds].flatMap((address) => {
+  const known = inAnyOrder(current.length > 0 ? current : remembered, random);
+  const all = [...known, ...seeds, ...remembered].flatMap((address) => {
     const endpoint = tryParseEndpoint(address);
     return endpoint === undefined ? [] : [formatEndpoint(endpoint)];
   });
   return [...new Set(all)];
+}
+
+function inAnyOrder(addresses: readonly string[], random: Random): string[] {
+  return addresses.map((address) => ({ address, at: random.fraction() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ address }) => address);
 }
 
 /** What an agent tells a joiner. */

@@ -20,3 +20,11 @@ export function restoredFrom(loaded: Loaded, copy: Copy): Restored {
     configuration: fromLog ? theGroup(copy.state) : NOTHING_RESTORED.configuration,
   };
 }
+
+/** Whether a store is that of a member of the group, which goes on with its log. */
+export function holdsLog({ format, hardState, entries, trim }: Loaded, copy: Copy): boolean {
+  const { voters, learners } = theGroup(copy.state);
+  const raftId = format?.raftId;
+  return raftId !== undefined && hardState !== undefined &&
+    (entries.length > 0 || trim.index > 0) && [...voters, ...learners].includes(raftId);
+}

@@ -12,24 +12,32 @@ const MASK = (1n << 64n) - 1n;
 export class Digest {
   #sum = 0n;
   #count = 0;
+  /** What the sum lacks: hashing waits until somebody asks, and whoever follows a change does not. */
+  #due: Pick<StateChange, "before" | "after">[] = [];
 
   static of(records: Iterable<StateRecord>): Digest {
     const digest = new Digest();
-    for (const record of records) digest.#add(record);
+    for (const after of records) digest.#due.push({ before: undefined, after });
     return digest;
   }
 
   get count(): number {
+    this.#settle();
     return this.#count;
   }
 
   /** 16 hex digits. */
   get text(): string {
+    this.#settle();
     return this.#sum.toString(16).padStart(16, "0");
   }
 
   follow(changes: Iterable<Pick<StateChange, "before" | "after">>): void {
-    for (const { before, after } of changes) {
+    for (const { before, after } of changes) this.#due.push({ before, after });
+  }
+
+  #settle(): void {
+    for (const { before, after } of this.#due.splice(0)) {
       if (before !== undefined) this.#remove(before);
       if (after !== undefined) this.#add(after);
     }

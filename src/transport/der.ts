@@ -2,12 +2,15 @@
 export interface DerValue {
   readonly tag: number;
   readonly content: Uint8Array;
+  /** The value itself: tag, length and content. */
+  readonly whole: Uint8Array;
   /** Whatever follows the value. */
   readonly rest: Uint8Array;
 }
 
 export const DER = {
   boolean: 0x01,
+  bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
   sequence: 0x30,
@@ -33,7 +36,8 @@ export function readDer(bytes: Uint8Array): DerValue | undefined {
   }
   const end = start + length;
   if (end > bytes.length) return undefined;
-  return { tag, content: bytes.subarray(start, end), rest: bytes.subarray(end) };
+  const [content, whole] = [bytes.subarray(start, end), bytes.subarray(0, end)];
+  return { tag, content, whole, rest: bytes.subarray(end) };
 }
 
 /** All values in a row; `undefined` where the bytes are not a whole number of them. */

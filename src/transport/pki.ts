@@ -4,10 +4,10 @@
  * sooner.
  */
 import "./reflect.ts";
-import { createHash, createPublicKey } from "node:crypto";
+import { createPublicKey } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import type { Clock } from "../base/clock.ts";
-import { DenimError } from "../base/errors.ts";
+import { proveCsr, type ProvenCsr } from "./csr.ts";
 import type { TokenRole } from "./token.ts";
 
 /** A certificate and the key that belongs to it. */
@@ -23,9 +23,6 @@ export interface NodeCertificateRequest {
   /** Addresses that peers reach the node at, as text. */
   readonly ips?: readonly string[];
 }
-
-/** A request whose sender holds its key: see {@link proveCsr}. */
-export type ProvenCsr = x509.Pkcs10CertificateRequest;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -80,25 +77,31 @@ export async function createCsr(keyPem: string): Promise<string> {
   return `${request.toString("pem").trim()}\n`;
 }
 
-/** Names the key inside a request: the same key asked twice is the same join. Hex. */
-export function csrKeyId(csr: string | ProvenCsr): string {
-  const { publicKey } = typeof csr === "string" ? parseCsr(csr) : csr;
-  const spki = new Uint8Array(publicKey.rawData);
-  return createHash("sha256").update(spki).digest("hex");
+/** A CA as it is read. */
+interface Signer {
+  readonly subjectName: x509.Name;
+  readonly privateKey: Key;
+  readonly keyId: x509.AuthorityKeyIdentifierExtension;
 }
 
-/**
- * Who sent the request holds its key. Throws `REQUEST_INVALID` when the request is not one, is not
- * signed by its own key, or holds another kind of key than P-256.
- */
-export async function proveCsr(csrPem: string): Promise<ProvenCsr> {
-  const csr = parseCsr(csrPem);
-  const algorithm = csr.publicKey.algorithm as { name: string; namedCurve?: string };
-  if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== ALGORITHM.namedCurve) {
-    throw invalidCsr(`its key is ${algorithm.namedCurve ?? algorithm.name}, not P-256`);
-  }
-  if (!await csr.verify()) throw invalidCsr("its signature is not by its own key");
-  return csr;
+let last: { readonly ca: KeyPair; readonly signer: Promise<Signer> } | undefined;
+
+/** Reads the CA and keeps what it has read: that takes as long as to sign a certificate. */
+export function openSigner(ca: KeyPair): Promise<Signer> {
+  const { certPem, keyPem } = ca;
+  if (last?.ca.certPem === certPem && last.ca.keyPem === keyPem) return last.signer;
+  const signer = readSigner(ca);
+  last = { ca, signer };
+  return signer;
+}
+
+async function readSigner({ certPem, keyPem }: KeyPair): Promise<Signer> {
+  const certificate = new x509.X509Certificate(certPem);
+  return {
+    subjectName: certificate.subjectName,
+    privateKey: await importPrivate(keyPem),
+    keyId: await x509.AuthorityKeyIdentifierExtension.create(certificate),
+  };
 }
 
 /** Signs a node certificate for 90 days. Throws what {@link proveCsr} throws. */
@@ -108,15 +111,14 @@ export async function issueCertificate(
   wanted: NodeCertificateRequest,
   clock: Clock,
 ): Promise<string> {
-  const csr = typeof request === "string" ? await proveCsr(request) : request;
-  const issuer = new x509.X509Certificate(ca.certPem);
-  const signing = await importKeys(ca.keyPem);
+  const { spki } = typeof request === "string" ? proveCsr(request) : request;
+  const { subjectName, privateKey, keyId } = await openSigner(ca);
   const nowMs = clock.wallMs();
   const certificate = await x509.X509CertificateGenerator.create({
     subject: [{ CN: [wanted.nodeId] }],
-    issuer: issuer.subjectName,
-    publicKey: csr.publicKey,
-    signingKey: signing.privateKey,
+    issuer: subjectName,
+    publicKey: new x509.PublicKey(new Uint8Array(spki)),
+    signingKey: privateKey,
     signingAlgorithm: ALGORITHM,
     notBefore: new Date(nowMs - BACKDATE_MS),
     notAfter: new Date(nowMs + NODE_LIFE_MS),
@@ -130,7 +132,7 @@ export async function issueCertificate(
         { type: "url", value: identityUri(wanted.clusterId, wanted.nodeId) },
         ...(wanted.ips ?? []).map((value) => ({ type: "ip" as const, value })),
       ]),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      keyId,
     ],
   });
   return pemOf(certificate);
@@ -150,29 +152,21 @@ async function exportKey(key: Key): Promise<string> {
   }\n`;
 }
 
+function importPrivate(keyPem: string): Promise<Key> {
+  const pkcs8 = x509.PemConverter.decodeFirst(keyPem);
+  return crypto.subtle.importKey("pkcs8", pkcs8, ALGORITHM, true, ["sign"]);
+}
+
 async function importKeys(keyPem: string) {
   const spki = createPublicKey(keyPem).export({ type: "spki", format: "der" });
-  const pkcs8 = x509.PemConverter.decodeFirst(keyPem);
   return {
-    privateKey: await crypto.subtle.importKey("pkcs8", pkcs8, ALGORITHM, true, ["sign"]),
+    privateKey: await importPrivate(keyPem),
     publicKey: await crypto.subtle.importKey("spki", new Uint8Array(spki), ALGORITHM, true, [
       "verify",
     ]),
   };
 }
 
-function parseCsr(csrPem: string): x509.Pkcs10CertificateRequest {
-  try {
-    return new x509.Pkcs10CertificateRequest(csrPem);
-  } catch (cause) {
-    throw invalidCsr("it cannot be read", cause);
-  }
-}
-
 function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString("pem").trim()}\n`;
-}
-
-function invalidCsr(why: string, cause?: unknown): DenimError {
-  return new DenimError("REQUEST_INVALID", "The certificate request was refused", { why, cause });
 }

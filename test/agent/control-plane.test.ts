@@ -49,7 +49,8 @@ class Server {
       caKey: () => Promise.resolve(undefined),
       keepCaKey: (key) => Promise.resolve(void server.caKeys.push(key)),
       listen: { host: "127.0.0.1", port: 0 },
-      ...{ seeds: [], random: seededRandom(1), logger: server.log },
+      ...{ random: seededRandom(1), logger: server.log },
+      beacons: { self: "id0", remembered: [], seeds: [] },
       ownRoutes: () => ["mine"],
     });
     const { plane, store } = server;

@@ -1,6 +1,6 @@
 /** Who is let in, and why others are not. */
 import t from "tap";
-import { judgePeer, judgeServer } from "../../src/agent/gate.ts";
+import { isWelcome, judgePeer, judgeServer } from "../../src/agent/gate.ts";
 import type { Epoch, Incarnation } from "../../src/lease/records.ts";
 import { State } from "../../src/lease/state.ts";
 import type { Hello } from "../../src/transport/handshake.ts";
@@ -80,7 +80,18 @@ t.test("who watches comes up from an earlier epoch, and nobody else does", async
   t.equal(judge(hello(1, { wants: "watch" }), later.state), "let in");
   t.match(judge(hello(1), later.state), /^EPOCH_MISMATCH: one side is in epoch 1, the other in 2/);
   t.match(judge(hello(2, asServer), later.state), /^EPOCH_MISMATCH/);
-  t.equal(judge(hello(1, { epoch: LATER }), later.state), "let in");
+  t.equal(judge(hello(1, { epoch: LATER, starts: starts("e") }), later.state), "let in");
+});
+
+t.test("on hold a node is let in by its certificate alone, unless it was removed", async (t) => {
+  const later = ledger();
+  later.do({ kind: "node.remove", node: "id1" });
+  later.reform();
+  const watch = { wants: "watch" } as const;
+  t.equal(judge(hello(9, watch), later.state), "let in");
+  t.match(judge(hello(1, watch), later.state), /^NOT_A_MEMBER/);
+  t.ok(isWelcome(later.state, "id9"));
+  t.notOk(isWelcome(later.state, "id1"));
 });
 
 t.test("a program that cannot read the cluster's state is not let in", async (t) => {

@@ -163,8 +163,110 @@ t.test("what comes after a quiet time is done at once, also several in a row", a
     node.situation = { ...sure, peers: [peer(n)] };
     node.reconciler.trigger();
     await node.clock.advance(0);
-    t.same(node.routes, [`10.42.${n}.0/24 via 10.0.0.${n} dev eth0`]);
+    t.ok(node.routes.includes(`10.42.${n}.0/24 via 10.0.0.${n} dev eth0`));
   }
+  await node.clock.advance(100);
+  t.same(node.routes, ["10.42.8.0/24 via 10.0.0.8 dev eth0"]);
+});
+
+/** A node long after its last pass, and how often it reads the kernel from then on. */
+async function quietNode(t: Test, kernel = machine()) {
+  const node = new Node(t, sure, kernel);
+  await node.clock.advance(10_000);
+  const reads = { count: 0 };
+  const read = kernel.read.bind(kernel);
+  kernel.read = () => (reads.count++, read());
+  return { node, reads };
+}
+
+t.test("a new peer's route does not wait until the kernel is read, and that comes soon", async (t) => {
+  const { node, reads } = await quietNode(t);
+  node.situation = { ...sure, peers: [...sure.peers, peer(4)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  t.same(node.routes, [...TWO, "10.42.4.0/24 via 10.0.0.4 dev eth0"]);
+  t.equal(reads.count, 0);
+  await node.clock.advance(100);
+  t.equal(reads.count, 1);
+  const { items, outcomes } = node.passes.at(-1)!;
+  t.ok(items.every(({ state }) => state === "ok"));
+  t.same(outcomes.map(({ change }) => formatPrefix(change.item.destination)), ["10.42.4.0/24"]);
+  await node.clock.advance(10_000);
+  t.equal(reads.count, 1);
+});
+
+t.test("hosts that join without a pause do not put the reading off", async (t) => {
+  const { node, reads } = await quietNode(t);
+  for (let n = 4; n < 44; n++) {
+    node.situation = { ...sure, peers: [...node.situation!.peers, peer(n)] };
+    node.reconciler.trigger();
+    await node.clock.advance(25);
+  }
+  await node.clock.advance(200);
+  t.equal(node.routes.length, 42);
+  t.ok(reads.count >= 6 && reads.count <= 11, `${reads.count} readings in a second`);
+});
+
+t.test("from memory nothing is changed or removed", async (t) => {
+  const { node } = await quietNode(t);
+  const moved = peer(2, "10.0.0.22");
+  node.situation = { ...sure, peers: [moved, peer(4)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  t.same(node.routes, [...TWO, "10.42.4.0/24 via 10.0.0.4 dev eth0"]);
+  await node.clock.advance(100);
+  t.same(node.routes, [
+    "10.42.2.0/24 via 10.0.0.22 dev eth0",
+    "10.42.4.0/24 via 10.0.0.4 dev eth0",
+  ]);
+});
+
+t.test("where nothing is to be added the kernel is read at once", async (t) => {
+  const { node } = await quietNode(t);
+  node.situation = { ...sure, peers: [peer(3)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  t.same(node.routes, [TWO[1]]);
+});
+
+t.test("another's route that nobody told of is found when it is in the way", async (t) => {
+  const kernel = machine();
+  kernel.watch = () => () => {};
+  const { node, reads } = await quietNode(t, kernel);
+  kernel.putRoute(route("10.42.4.0/24", "10.0.0.99"), { protocol: 4 });
+  kernel.putRoute({ ...route("10.42.5.0/24", "10.0.0.99"), metric: 50 }, { protocol: 4 });
+  node.situation = { ...sure, peers: [...sure.peers, peer(4), peer(5)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  t.equal(reads.count, 1);
+  t.same(
+    node.passes.at(-1)!.conflicts.map((item) => formatPrefix(item.destination)),
+    ["10.42.4.0/24", "10.42.5.0/24"],
+  );
+  const theirs = kernel.routes.filter(({ protocol }) => protocol === 4);
+  t.same(theirs.map(({ destination }) => formatPrefix(destination)), [
+    "10.42.4.0/24",
+    "10.42.5.0/24",
+  ]);
+});
+
+t.test("after any word from the kernel it is read first", async (t) => {
+  const { node, reads } = await quietNode(t);
+  const read = node.kernel.read;
+  // The word comes while it is being read: what is read may be from before it.
+  node.kernel.read = async () => {
+    const state = await read();
+    node.kernel.read = read;
+    node.kernel.putRoute({ ...route("10.42.4.0/24", "10.0.0.99"), metric: 50 }, { protocol: 4 });
+    await Promise.resolve();
+    await Promise.resolve();
+    return state;
+  };
+  await node.tell(sure);
+  t.equal(reads.count, 2);
+  await node.tell({ ...sure, peers: [...sure.peers, peer(4)] });
+  t.same(node.routes, TWO);
+  t.equal(node.passes.at(-1)!.conflicts.length, 1);
 });
 
 t.test("who asks without end gets 20 passes a second, and never two at once", async (t) => {

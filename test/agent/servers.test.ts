@@ -13,6 +13,8 @@ function ledger(): Ledger {
   return ledger;
 }
 
+const nobody = { self: "id0", remembered: [], seeds: [] };
+
 t.test("only the group's members are servers, voters first", async (t) => {
   t.same(serversOf(ledger().state).map(({ name }) => name), ["host0", "host2", "host1"]);
   t.same(serversOf(new State()), []);
@@ -22,7 +24,7 @@ t.test("a fleet spreads over the servers, and falls back to the seeds", async (t
   const seeds = ["web1", "192.168.0.1:7470", "[2001:db8::1]"];
   const firsts = new Set<string>();
   for (let seed = 0; seed < 20; seed++) {
-    const found = serversToTry(ledger().state, { self: "id0", seeds }, seededRandom(seed));
+    const found = serversToTry(ledger().state, { ...nobody, seeds }, seededRandom(seed));
     t.same([...found].sort(), [
       ...["192.168.0.1:7470", "192.168.0.2:7470", "[2001:db8::1]:7470", "web1:7470"],
     ]);
@@ -30,6 +32,18 @@ t.test("a fleet spreads over the servers, and falls back to the seeds", async (t
     firsts.add(found[0]!);
   }
   t.equal(firsts.size, 2);
+});
+
+t.test("who has just joined by way of one server goes to any of those that it was told", async (t) => {
+  const beacons = { self: "id9", remembered: ["a:1", "b:2", "c:3"], seeds: ["a:1"] };
+  const tries = Array.from({ length: 20 }, (_, seed) => {
+    return serversToTry(new State(), beacons, seededRandom(seed));
+  });
+  t.ok(tries.every((found) => String([...found].sort()) === "a:1,b:2,c:3"));
+  t.equal(new Set(tries.map(([first]) => first)).size, 3);
+  // What is remembered is what the state was: it counts for less than what was given by hand.
+  const later = serversToTry(ledger().state, { ...beacons, seeds: ["d:4"] }, seededRandom(1));
+  t.same(later.slice(3), ["d:4", "a:1", "b:2", "c:3"]);
 });
 
 t.test("an address that cannot be read keeps nobody from the others", async (t) => {
@@ -41,8 +55,9 @@ t.test("an address that cannot be read keeps nobody from the others", async (t) 
     [{ table: "node", key: "id1", before: undefined, after: record }],
     state.clockMs,
   );
-  const others = { self: "id0", seeds: [":7470"] };
-  t.same(serversToTry(state, others, seededRandom(1)), ["192.168.0.2:7470"]);
+  t.same(serversToTry(state, { ...nobody, seeds: [":7470"] }, seededRandom(1)), [
+    "192.168.0.2:7470",
+  ]);
 });
 
 t.test("an agent says where the servers are", async (t) => {

@@ -10,15 +10,6 @@ import { Host } from "./host.ts";
 import { Network } from "./network.ts";
 import type { World } from "./world.ts";
 
-/** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.9.0/24. */
-export const NETWORK_CONFIG = canonical({
-  Network: "10.244.0.0/16",
-  SubnetMin: "10.244.0.0",
-  SubnetMax: "10.244.9.0",
-  LeaseTTL: "60s",
-  Backend: { Type: "host-gw" },
-});
-
 export const CLUSTER_ID = "00112233445566778899aabbccddeeff";
 export const TOKEN_ID = "sim";
 const CERTIFICATE_MS = 90 * 86_400_000;
@@ -29,12 +20,14 @@ export class SimCluster {
   readonly network: Network;
   readonly hosts: Host[] = [];
   readonly #ca: KeyPair;
+  readonly leaseTtlMs: number;
   #joined = 0;
 
   constructor(world: World, ca: KeyPair) {
     this.world = world;
     this.network = new Network(world);
     this.#ca = ca;
+    this.leaseTtlMs = world.pick([10_000, 20_000, 60_000])!;
   }
 
   addHost(): Host {
@@ -55,7 +48,7 @@ export class SimCluster {
     const wallMs = Math.floor(host.wallMs);
     const answer = await bootstrap(store, { elapsedMs: 0, wallMs }, {
       kind: "cluster.init",
-      ...{ clusterId: CLUSTER_ID, name: "sim", epoch, config: NETWORK_CONFIG, node },
+      ...{ clusterId: CLUSTER_ID, name: "sim", epoch, config: this.#config, node },
     });
     await this.#giveIdentity(host, node, answer);
   }
@@ -91,15 +84,26 @@ export class SimCluster {
     });
   }
 
+  /** Few subnets, so that they are used again: 10.244.0.0/24 to 10.244.11.0/24. */
+  get #config(): string {
+    return canonical({
+      Network: "10.244.0.0/16",
+      SubnetMin: "10.244.0.0",
+      SubnetMax: "10.244.11.0",
+      LeaseTTL: `${this.leaseTtlMs / 1000}s`,
+      Backend: { Type: "host-gw" },
+    });
+  }
+
   #joiner(host: Host, role: Role): Joiner {
     const number = ++this.#joined;
     return {
       nodeId: `n${number}`,
       ...{ name: host.name, role, address: host.address, version: "0.1.0" },
-      features: FEATURES,
       csrKey: `key${number}`,
       storeId: `store${number}`,
       certificateEndsWallMs: Math.floor(host.wallMs) + CERTIFICATE_MS,
+      features: FEATURES,
       attributes: { publicIp: host.ip, backendType: "host-gw", backendData: "null" },
     };
   }

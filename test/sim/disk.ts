@@ -79,6 +79,8 @@ export class Disk {
 
   #write(process: Process, take: () => void): Promise<void> {
     const { world } = process.host;
+    // One that was killed in this very moment may still be in the middle of something.
+    if (!process.alive) return new Promise(() => {});
     const { leastMs, meanMs, hung, failWith } = this.mood;
     if (failWith !== undefined) return Promise.reject(new Error(failWith));
     const finish = () => void (this.#underWay.delete(finish), take());

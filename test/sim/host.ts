@@ -25,7 +25,7 @@ const WALL_START_MS = 1_720_000_000_000;
 const IDENTITY = "identity";
 
 /** As units name them with `--join`: a host that was away while all servers changed finds one. */
-const SEEDS = Array.from({ length: 14 }, (_, i) => `10.0.0.${i + 1}:7470`);
+const SEEDS = Array.from({ length: 20 }, (_, i) => `10.0.0.${i + 1}:7470`);
 
 /** Small ones, so that a short run meets their ends. */
 const RETENTION = { log: { entries: 40, bytes: 64 * 1024 }, historyEntries: 25 };
@@ -45,6 +45,10 @@ export class Host {
   isClone = false;
   /** Another host had a copy of its disk: the cluster may have gone on with that one. */
   wasCloned = false;
+  /** Somebody typed `denim leave` on it: it takes its routes with it. */
+  isLeaving = false;
+  /** It is not started again: the others have to do without it. */
+  staysDown = false;
   /** Something has reached its daemon since somebody last looked. */
   touched = false;
   /** Who its certificate says it is; a host that is in no cluster has none. */
@@ -86,6 +90,14 @@ export class Host {
     return { bootMs: this.bootMs, wallMs: this.wallMs, bootId: this.bootName };
   }
 
+  /** The id under which its store takes part in Raft. */
+  get raftId(): number | undefined {
+    const stored = this.disk.content.values.get("format");
+    return stored === undefined
+      ? undefined
+      : (JSON.parse(stored.slice(9)) as { raftId?: number }).raftId;
+  }
+
   /** Has an identity, running or not. */
   get isMember(): boolean {
     return this.disk.content.files.has(`${IDENTITY}/node.json`);
@@ -97,7 +109,7 @@ export class Host {
 
   /** The daemon starts, as its unit would start it. */
   start(): void {
-    if (this.isUp || !this.isMember) return;
+    if (this.isUp || !this.isMember || this.staysDown) return;
     const process = new Process(this);
     this.process = process;
     this.node = undefined;

@@ -23,6 +23,9 @@ export class LeaseOracle {
   /** By position: the digest of the revisioned records. */
   readonly #digests = new Map<string, string>();
   readonly #holdings = new Map<Host, Holding>();
+  /** The leases of the newest state that was seen, and where that was. */
+  #leases = new Map<string, string>();
+  #newest: Position | undefined;
   readonly #kernels = new WeakMap<MemoryKernel, RouteLedger>();
 
   constructor(hosts: () => readonly Host[]) {
@@ -36,12 +39,14 @@ export class LeaseOracle {
     const view = node.control.cluster.view();
     if (view === undefined) return;
     this.#sameState(host, view, node.control.digest);
+    if (this.#newest === undefined || isNewer(view.position, this.#newest)) this.#endings(view);
     const standing = node.standing();
     if (standing.kind === "held" && this.#holdings.get(host) !== standing.holding) {
       this.#holdings.set(host, standing.holding);
       this.#exclusive(host, standing.holding);
     }
-    this.#kernel(host, view);
+    // Events may have come since the pass: what counts is the state that it went by.
+    this.#kernel(host, node.data.lastPass?.programmed ?? view.position);
   }
 
   #sameState(host: Host, { position: { epoch, revision } }: View, digest: string): void {
@@ -49,6 +54,25 @@ export class LeaseOracle {
     const known = this.#digests.get(key) ?? digest;
     this.#digests.set(key, known);
     demand(known === digest, "equal revision, equal records", () => `${revision} on ${host.name}`);
+  }
+
+  /** No lease expires while its holder, by its own clocks, may rely on it. */
+  #endings({ position, state }: View): void {
+    this.#newest = position;
+    const leases = new Map([...state.all("lease")].map(({ key, body }) => [key, body.node]));
+    for (const [subnet, node] of this.#leases) {
+      if (leases.has(subnet) || state.get("freed", subnet)?.body.how !== "expired") continue;
+      const holder = this.#hosts().find((host) =>
+        host.identity?.nodeId === node && !isCopied(host)
+      );
+      const holding = holder && trustedBy(holder);
+      demand(
+        holding?.subnets.includes(subnet) !== true,
+        "no lease expires under its holder",
+        () => `${subnet} at ${position.revision}, trusted by ${holder!.name}`,
+      );
+    }
+    this.#leases = leases;
   }
 
   /** At no moment of true time do two nodes trust overlapping leases. */
@@ -67,31 +91,31 @@ export class LeaseOracle {
     }
   }
 
-  #kernel(host: Host, view: View): void {
+  #kernel(host: Host, position: Position): void {
     const { applied } = host.kernel;
     const ledger = this.#kernels.get(host.kernel) ?? { read: 0, made: new Map() };
     this.#kernels.set(host.kernel, ledger);
     for (; ledger.read < applied.length; ledger.read++) {
-      this.#change(host, view, ledger, applied[ledger.read]!);
+      this.#change(host, position, ledger, applied[ledger.read]!);
     }
   }
 
-  #change(host: Host, view: View, ledger: RouteLedger, change: Change): void {
+  #change(host: Host, position: Position, ledger: RouteLedger, change: Change): void {
     const key = formatPrefix(change.item.destination);
-    if (change.kind !== "add") {
-      this.#mayGo(host, view, ledger, change.kind === "remove" ? change.item : change.old);
+    if (change.kind !== "add" && !host.isLeaving) {
+      this.#mayGo(host, position, ledger, change.kind === "remove" ? change.item : change.old);
     }
     if (change.kind === "remove") ledger.made.delete(key);
-    else ledger.made.set(key, { ...view.position });
+    else ledger.made.set(key, position);
   }
 
   /**
    * A route may go on the word of a state that is not older than the one that made it, and not while
    * the lease that this state must know of still stands.
    */
-  #mayGo(host: Host, view: View, ledger: RouteLedger, route: Wanted): void {
+  #mayGo(host: Host, position: Position, ledger: RouteLedger, route: Wanted): void {
     const key = formatPrefix(route.destination);
-    const { epoch, revision } = view.position;
+    const { epoch, revision } = position;
     const made = ledger.made.get(key);
     const facts = () => `${host.name} at ${revision} removed the route to ${key}`;
     const newer = made === undefined || made.epoch.n < epoch.n ||

@@ -1,37 +1,162 @@
 /**
- * Simulated clusters: `--seed S` runs one and shows what happened, `--seeds N [--from S]` runs many.
+ * Simulated lives of whole clusters.
+ *
+ *   npm run sim -- --seeds N [--from S]   many; what fails is named by its seed
+ *   npm run sim -- --seed S               one, with the last that happened in it
+ *   npm run sim -- --mutants [--seeds N]  known mistakes are put back, one at a time: each must be
+ *                                         found within N seeds (500), and none without a mutant
+ *
+ * `--jobs N` processes share the work, one per core unless told otherwise.
  */
+import { spawn } from "node:child_process";
+import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { simulate } from "./run.ts";
+import { MUTANTS } from "./mutants.ts";
+import { type RunResult, simulate } from "./run.ts";
+
+const MUTANT_SEEDS = 500;
+const SEEDS = 100;
+
+/** What one process found. */
+interface Sum {
+  seeds: number;
+  faults: number;
+  entries: number;
+  elections: number;
+  acknowledged: number;
+  readonly failures: { readonly seed: number; readonly message: string }[];
+}
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
     seeds: { type: "string" },
     from: { type: "string", default: "1" },
-    verbose: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    jobs: { type: "string", default: String(cpus().length) },
+    /** Of this process: every so many seeds, until the first failure, the sum as JSON. */
+    part: { type: "string" },
   },
 });
 
-const first = Number(values.seed ?? values.from);
-const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;
-const startedMs = performance.now();
-let [faults, entries, elections, failures] = [0, 0, 0, 0];
-for (let seed = first; seed < first + count; seed++) {
-  const result = await simulate(seed);
-  faults += result.faults;
-  entries += result.entries;
-  elections += result.elections;
-  if (count === 1) console.log(result);
-  if (result.failure === undefined) continue;
-  failures++;
-  console.log(`seed ${seed} (hash ${result.traceHash}): ${result.failure.message}`);
-  if (values.verbose || count === 1) console.log(result.failure.notes.join("\n"));
+if (values.part !== undefined) await runPart();
+else if (values.seed !== undefined) await showOne(Number(values.seed));
+else if (values.mutants) await hunt(Number(values.seeds ?? MUTANT_SEEDS));
+else await sweep(Number(values.seeds ?? SEEDS), Number(values.from));
+
+async function showOne(seed: number): Promise<void> {
+  const { failure, ...facts } = await simulate(seed);
+  console.log(Object.entries(facts).map(([name, fact]) => `${name} ${fact}`).join("\n"));
+  if (failure === undefined) return;
+  console.log(`\nfailed: ${failure.message}\n\n${failure.notes.join("\n")}`);
+  process.exitCode = 1;
 }
-const seconds = (performance.now() - startedMs) / 1000;
-console.log(
-  `${count} seeds, ${(count / seconds).toFixed(1)} a second, ${faults} faults, ` +
-    `${entries} entries, ${elections} elections, ${failures} failed`,
-);
-process.exitCode = failures > 0 ? 1 : 0;
+
+async function sweep(seeds: number, from: number): Promise<void> {
+  const startedMs = performance.now();
+  const sum = await share(seeds, from, {});
+  for (const { seed, message } of sum.failures) console.log(`seed ${seed}: ${message}`);
+  const seconds = (performance.now() - startedMs) / 1000;
+  console.log(
+    `${sum.seeds} seeds, ${(sum.seeds / seconds).toFixed(1)} a second, ` +
+      `${sum.faults} faults injected, ${sum.entries} entries committed, ` +
+      `${sum.elections} elections, ${sum.acknowledged} writes acknowledged, ` +
+      `${sum.failures.length} failed`,
+  );
+  process.exitCode = sum.failures.length > 0 ? 1 : 0;
+}
+
+/** The same seeds without a mutant are the control: whatever is found there is no mutant's. */
+async function hunt(seeds: number): Promise<void> {
+  const control = await share(seeds, 1, {});
+  const clean = control.failures.length === 0;
+  console.log(`control: ${control.seeds} seeds, ${control.failures.length} failed`);
+  for (const { seed, message } of control.failures) console.log(`  seed ${seed}: ${message}`);
+  let found = 0;
+  for (const { name } of MUTANTS) {
+    const { failures } = await share(seeds, 1, { DENIM_MUTANT: name });
+    const [first] = failures.sort((a, b) => a.seed - b.seed);
+    if (first !== undefined) found++;
+    const how = first === undefined ? "NOT FOUND" : `seed ${first.seed}: ${brief(first.message)}`;
+    console.log(`${name}: ${how}`);
+  }
+  console.log(`${found} of ${MUTANTS.length} mutants found`);
+  process.exitCode = clean && found === MUTANTS.length ? 0 : 1;
+}
+
+/** Deals the seeds out to processes of this program. */
+async function share(seeds: number, from: number, env: Record<string, string>): Promise<Sum> {
+  const jobs = Number(values.jobs);
+  const parts = await Promise.all(
+    Array.from({ length: jobs }, (_, i) => onePart(seeds, from + i, { step: jobs, env })),
+  );
+  return parts.reduce(add, nothing());
+}
+
+function onePart(
+  seeds: number,
+  from: number,
+  options: { readonly step: number; readonly env: Record<string, string> },
+): Promise<Sum> {
+  const isMutant = options.env.DENIM_MUTANT !== undefined;
+  const hook = new URL("./mutate.ts", import.meta.url).href;
+  const child = spawn(process.execPath, [
+    ...(isMutant ? ["--import", hook] : []),
+    ...[process.argv[1]!, "--part", String(options.step)],
+    ...["--seeds", String(seeds), "--from", String(from)],
+  ], { env: { ...process.env, ...options.env }, stdio: ["ignore", "pipe", "inherit"] });
+  return new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(JSON.parse(text) as Sum);
+      else reject(new Error(`a process of the simulation ended with ${code}`));
+    });
+  });
+}
+
+/** A mutant is found once; a sweep wants to know of every failure. */
+async function runPart(): Promise<void> {
+  const step = Number(values.part);
+  const isMutant = process.env.DENIM_MUTANT !== undefined;
+  const sum = nothing();
+  const [first, seeds] = [Number(values.from), Number(values.seeds)];
+  // The start of all parts together is not known here, nor needed: this one's share is.
+  for (let seed = first, n = 0; n < Math.ceil(seeds / step); seed += step, n++) {
+    const result = await simulate(seed);
+    count(sum, result);
+    if (isMutant && sum.failures.length > 0) break;
+  }
+  console.log(JSON.stringify(sum));
+}
+
+function count(sum: Sum, { seed, failure, ...result }: RunResult): void {
+  sum.seeds++;
+  sum.faults += result.faults;
+  sum.entries += result.entries;
+  sum.elections += result.elections;
+  sum.acknowledged += result.acknowledged;
+  if (failure !== undefined) sum.failures.push({ seed, message: brief(failure.message) });
+}
+
+function add(a: Sum, b: Sum): Sum {
+  return {
+    seeds: a.seeds + b.seeds,
+    faults: a.faults + b.faults,
+    entries: a.entries + b.entries,
+    elections: a.elections + b.elections,
+    acknowledged: a.acknowledged + b.acknowledged,
+    failures: [...a.failures, ...b.failures],
+  };
+}
+
+function nothing(): Sum {
+  return { seeds: 0, faults: 0, entries: 0, elections: 0, acknowledged: 0, failures: [] };
+}
+
+/** The first line, as long as a terminal is wide or a little more. */
+function brief(message: string): string {
+  return message.split("\n")[0]!.slice(0, 160);
+}

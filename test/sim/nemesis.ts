@@ -183,9 +183,11 @@ export class Nemesis {
     const { node, process } = host;
     if (node === undefined || this.#membersLeft() < 4) return;
     this.#cluster.world.note(`${host.name} wants to leave`);
+    host.isLeaving = true;
     try {
       await node.leave();
     } catch {
+      host.isLeaving = false;
       return;
     }
     if (process?.alive !== true) return;

@@ -24,6 +24,7 @@ interface Listener {
   readonly options: Omit<ListenerOptions, "credentials">;
 }
 
+export type HelloObserver = (from: Process, startId: string) => void;
 export type MessageObserver = (from: Process, notice: RaftNotice) => void;
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -38,11 +39,13 @@ export class Network {
   readonly mood: NetworkMood = { leastMs: 0.1, meanMs: 0.3, loss: 0, repeats: 0, delays: 0 };
   /** Told of Raft's messages as they leave. */
   onRaft: MessageObserver = () => {};
+  /** Told of each process that greets another one. */
+  onHello: HelloObserver = () => {};
   readonly #listeners = new Map<string, Listener>();
   /** `a>b`: nothing gets from a to b. */
   readonly #cut = new Set<string>();
   /** What waits for the way to be free again, in order. */
-  #stuck: { readonly way: string; readonly go: () => void }[] = [];
+  #stuck: { readonly from: Process; readonly go: () => void }[] = [];
 
   constructor(world: World) {
     this.world = world;
@@ -65,8 +68,10 @@ export class Network {
   transportFor(process: Process, identity: NodeIdentity): Transport {
     return {
       dial: async (address, options) => {
+        if (!process.alive) return await new Promise(() => {});
         const { clock, hello, admit, expectNodeId, signal } = options;
         const timeoutMs = options.timeoutMs ?? DIAL_TIMEOUT_MS;
+        this.onHello(process, hello.incarnation.startId);
         const { wire, theirs } = await this.#connect(process, address, identity, timeoutMs, signal);
         try {
           if (!theirs.canServe || (expectNodeId ?? theirs.nodeId) !== theirs.nodeId) {
@@ -84,6 +89,7 @@ export class Network {
         }
       },
       listen: (options) => {
+        if (!process.alive) return new Promise(() => {});
         const { address } = process.host;
         this.#listeners.set(address, { process, options });
         return Promise.resolve({
@@ -102,6 +108,7 @@ export class Network {
     for (const [address, listener] of this.#listeners) {
       if (listener.process === process) this.#listeners.delete(address);
     }
+    if (!tellsPeers) this.#stuck = this.#stuck.filter(({ from }) => from !== process);
     for (const wire of [...this.wires].filter((wire) => wire.process === process)) {
       if (tellsPeers) this.hangUp(wire);
       this.wires.delete(wire);
@@ -109,6 +116,7 @@ export class Network {
   }
 
   carry(from: SimWire, message: unknown): void {
+    if (!from.process.alive) return;
     const notice = raftNoticeOf(message);
     if (notice !== undefined) {
       this.onRaft(from.process, notice);
@@ -152,7 +160,7 @@ export class Network {
 
   /** What meets a cut waits there: the sender's kernel goes on trying. */
   #pass(from: Process, to: Process, go: () => void): void {
-    if (this.#isCut(from, to)) this.#stuck.push({ way: `${from.host.name}>${to.host.name}`, go });
+    if (this.#isCut(from, to)) this.#stuck.push({ from, go });
     else go();
   }
 

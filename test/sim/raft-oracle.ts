@@ -42,6 +42,10 @@ export class RaftOracle {
   readonly #ledgers = new Map<Content, Ledger>();
   readonly #histories = new Map<string, History>();
   readonly #seen = new Map<Host, Seen>();
+  /** By value: the index at which a write to a register was committed. */
+  readonly revisions = new Map<string, number>();
+  /** Names of processes, each of which is used once. */
+  readonly #starts = new Map<string, Process>();
   /** Entries that were committed, in all histories. */
   entries = 0;
   elections = 0;
@@ -95,6 +99,9 @@ export class RaftOracle {
     const status = replica.status();
     const before = this.#seen.get(host);
     this.#seen.set(host, { status, process });
+    if (status.role === "candidate" || status.role === "pre-candidate") {
+      if (before?.status.role === "follower") this.#mayCampaign(host, status);
+    }
     if (status.role !== "leader") return;
     const history = this.#historyOf(read<StoreFormat>(host.disk.content, KEYS.format)!);
     this.#leader(host, status, history);
@@ -102,6 +109,7 @@ export class RaftOracle {
     if (status.commit > (same?.commit ?? 0)) {
       const configurations = [status.configuration, ...same ? [same.configuration] : []];
       this.#onQuorum(host, status, configurations);
+      if (same?.role === "leader" && same.term === status.term) this.#ofOwnTerm(host, status);
     }
   }
 
@@ -126,6 +134,8 @@ export class RaftOracle {
     for (let index = from + 1; index <= commit; index++) {
       const record = read<LogRecord>(host.disk.content, KEYS.log(index));
       if (record === undefined) continue;
+      const value = /"reservation.put","nodeName":"(v\d+)"/.exec(record.data)?.[1];
+      if (value !== undefined && !this.revisions.has(value)) this.revisions.set(value, index);
       const known = history.committed.get(index) ?? record.chain;
       history.committed.set(index, known);
       demand(
@@ -182,23 +192,49 @@ export class RaftOracle {
           "a candidate's own vote is on disk",
           facts,
         );
-        return this.#mayCampaign(from, facts);
+        return;
       case "pre-vote":
         demand(message.term <= (hard?.term ?? 0) + 1, "asking for a pre-vote is free", facts);
-        return this.#mayCampaign(from, facts);
+        return;
     }
   }
 
   /** Not with a change that is committed and not applied (etcd raft PR 469). */
-  #mayCampaign(from: Process, facts: () => string): void {
-    const status = from.host.node?.control.replica?.status();
-    if (status === undefined) return;
-    const changes = [...this.#ledgerOf(from.host.disk.content).changes];
+  #mayCampaign(host: Host, { applied, commit }: Status): void {
+    const changes = [...this.#ledgerOf(host.disk.content).changes];
     demand(
-      !changes.some((index) => status.applied < index && index <= status.commit),
+      !changes.some((index) => applied < index && index <= commit),
       "nobody campaigns with an unapplied change",
-      facts,
+      () => `${host.name} has applied ${applied} of ${commit}, and ${changes} are changes`,
     );
+  }
+
+  /** Counting acknowledgements commits what is of the leader's own term only (figure 8). */
+  #ofOwnTerm(host: Host, { commit, term }: Status): void {
+    const entry = read<LogRecord>(host.disk.content, KEYS.log(commit));
+    demand(
+      entry === undefined || entry.term === term,
+      "a leader commits by an entry of its own term",
+      () => `${host.name} in term ${term} committed ${commit} of term ${entry!.term}`,
+    );
+  }
+
+  /** A process says which one it is. */
+  saidHello(process: Process, startId: string): void {
+    const known = this.#starts.get(startId) ?? process;
+    this.#starts.set(startId, known);
+    demand(known === process, "each start has a name of its own", () => process.host.name);
+  }
+
+  /** The voters as the disk that is furthest ahead has them. */
+  votersOfNewest(): readonly number[] {
+    const states = this.#hosts().flatMap(({ disk: { content } }) => {
+      const applied = read<AppliedRecord>(content, KEYS.applied);
+      const group = read<{ body: Configuration }>(content, KEYS.state("group", "it"));
+      return applied === undefined || group === undefined ? [] : [{ applied, group }];
+    });
+    states.sort((a, b) => b.applied.revision - a.applied.revision);
+    return states[0]?.group.body.voters ?? [];
   }
 
   #leader(host: Host, status: Status, history: History): void {
@@ -228,16 +264,26 @@ export class RaftOracle {
   /** A majority has on disk what a leader calls committed. */
   #onQuorum(host: Host, status: Status, configurations: readonly Configuration[]): void {
     const { commit } = status;
-    const holders = this.#hosts().filter(({ disk: { content } }) => {
-      const hard = read<HardRecord>(content, KEYS.hard);
-      return hard !== undefined && Math.max(hard.lastIndex, trimOf(content)) >= commit;
-    }).map(({ disk }) => read<StoreFormat>(disk.content, KEYS.format)?.raftId);
+    /** By raft id: the chain at the index, or that the entry was forgotten, as applied. */
+    const holders = new Map<number, number | "applied">();
+    for (const { disk: { content } } of this.#hosts()) {
+      const raftId = read<StoreFormat>(content, KEYS.format)?.raftId;
+      const chain = trimOf(content) >= commit
+        ? "applied"
+        : read<LogRecord>(content, KEYS.log(commit))?.chain;
+      if (raftId !== undefined && chain !== undefined) holders.set(raftId, chain);
+    }
     const holds = ({ voters }: Configuration) =>
-      voters.filter((voter) => holders.includes(voter)).length >= majority(voters.length);
+      [...new Set(holders.values())].some((chain) => {
+        const same = voters.filter((voter) =>
+          holders.get(voter) === chain || holders.get(voter) === "applied"
+        );
+        return same.length >= majority(voters.length);
+      });
     demand(
       configurations.some(holds),
       "what is committed is on the disks of a majority",
-      () => `${host.name} committed ${commit}, which ${holders} have`,
+      () => `${host.name} committed ${commit}, which ${JSON.stringify([...holders])} have`,
     );
   }
 

@@ -1,11 +1,12 @@
-import { asDenimError } from "../../src/base/errors.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCa, type KeyPair } from "../../src/transport/pki.ts";
+import { CASES } from "./cases.ts";
 import { SimCluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 import { LeaseOracle } from "./lease-oracle.ts";
 import { Nemesis } from "./nemesis.ts";
 import { RaftOracle } from "./raft-oracle.ts";
+import { during, leaderOf, type Stage } from "./stage.ts";
 import { demand, Violation } from "./violation.ts";
 import { clusterOf, Workload } from "./workload.ts";
 import { World } from "./world.ts";
@@ -15,6 +16,7 @@ export interface RunResult {
   /** Equal for equal seeds, on either runtime. */
   readonly traceHash: string;
   readonly virtualMs: number;
+  readonly scenario: string | undefined;
   readonly faults: number;
   readonly entries: number;
   readonly elections: number;
@@ -25,6 +27,9 @@ export interface RunResult {
 
 const NOTES_SHOWN = 60;
 const SETTLE_MS = 120_000;
+/** Of the runs that play a named scenario instead of chance alone. */
+const CASE_SHARE = 0.4;
+const CASE_MS = 60_000;
 
 /** One per process: what it says is the same in every run. */
 let ca: Promise<KeyPair> | undefined;
@@ -44,6 +49,7 @@ export async function simulate(seed: number): Promise<RunResult> {
     seed,
     traceHash: run.world.traceHash,
     virtualMs: run.world.nowMs,
+    scenario: run.scenario,
     faults: run.nemesis.count,
     entries: run.raft.entries,
     elections: run.raft.elections,
@@ -52,13 +58,15 @@ export async function simulate(seed: number): Promise<RunResult> {
   };
 }
 
-class Run {
+class Run implements Stage {
   readonly world: World;
   readonly cluster: SimCluster;
   readonly nemesis: Nemesis;
   readonly workload: Workload;
   readonly raft: RaftOracle;
   readonly leases: LeaseOracle;
+  /** Which of the named scenarios was played, if any. */
+  scenario: string | undefined;
   #violation: unknown;
 
   constructor(seed: number, ca: KeyPair) {
@@ -70,6 +78,8 @@ class Run {
     this.raft = new RaftOracle(hosts);
     this.leases = new LeaseOracle(hosts);
     this.nemesis.onNewHost((host) => this.#observe(host));
+    this.cluster.network.onHello = (from, startId) =>
+      this.#guarded(() => this.raft.saidHello(from, startId));
     this.cluster.network.onRaft = (from, { messages }) =>
       this.#guarded(() => {
         this.world.note(messages.map(({ kind, from, to }) => `${kind} ${from}>${to}`).join(" "));
@@ -79,26 +89,27 @@ class Run {
 
   async all(): Promise<void> {
     await this.#grow();
-    await this.#harm();
+    if (this.world.chance(CASE_SHARE)) await this.#play();
+    else await this.#harm();
     await this.#recover();
   }
 
   async #grow(): Promise<void> {
     const { world, cluster } = this;
-    const founder = this.#newHost();
+    const founder = this.newHost();
     await cluster.found(founder);
     founder.start();
-    await this.#pass(1_000);
-    await this.#while(cluster.openDoor(clusterOf(founder)!));
-    await this.#while(this.workload.begin(founder));
+    await this.pass(1_000);
+    await during(this, cluster.openDoor(clusterOf(founder)!));
+    await during(this, this.workload.begin(founder));
     const servers = 2 + world.random.below(3);
     const agents = world.random.below(3);
     for (let i = 0; i < servers + agents; i++) {
-      const host = this.#newHost();
-      await this.#while(cluster.join(host, i < servers ? "server" : "agent", clusterOf(founder)!));
+      const host = this.newHost();
+      await during(this, cluster.join(host, i < servers ? "server" : "agent", clusterOf(founder)!));
       host.start();
     }
-    await this.#pass(8_000);
+    await this.pass(8_000);
   }
 
   /** Safety: whatever happens, nothing that must not happen does. */
@@ -111,7 +122,18 @@ class Run {
     this.#repeat(strikeMs, endMs, () => this.nemesis.strike());
     this.#repeat(callMs, endMs, () => this.workload.call());
     this.#repeat(churnMs, endMs, () => void this.workload.churn());
-    await this.#pass(endMs - world.nowMs);
+    await this.pass(endMs - world.nowMs);
+  }
+
+  /** One of the named scenarios, with the usual traffic around it. */
+  async #play(): Promise<void> {
+    const { world } = this;
+    const name = world.pick(Object.keys(CASES))!;
+    world.note(`case ${name}`);
+    this.scenario = name;
+    const endMs = world.nowMs + CASE_MS;
+    this.#repeat(world.between(100, 1_500), endMs, () => this.workload.call());
+    await CASES[name]!(this);
   }
 
   /** Liveness: left in peace, a majority is enough for everything to work again. */
@@ -120,19 +142,40 @@ class Run {
     world.note("peace");
     this.nemesis.rest();
     for (const host of cluster.hosts.filter(({ isClone }) => isClone)) host.kill();
+    // Who changes the group by hand may leave it with a majority that needs everybody.
+    if (world.chance(0.5) && this.scenario !== "impatientOperators") this.#keepMinorityDown();
     for (const host of cluster.hosts.filter(({ isClone }) => !isClone)) host.start();
     const endMs = world.nowMs + SETTLE_MS;
     while (world.nowMs < endMs) {
-      await this.#pass(2_000);
+      await this.pass(2_000);
       if (this.#isWell()) break;
     }
     demand(this.#isWell(), "left in peace, all is well again", () => this.#complaint()!);
-    const host = cluster.up.find(({ node }) => node!.control.replica?.leads === true)!;
-    await this.#while(
-      clusterOf(host)!.propose({ kind: "node.update", node: host.identity.nodeId }),
+    const leader = clusterOf(leaderOf(this))!;
+    const answers = async () => {
+      await leader.propose({ kind: "tick" });
+      await leader.read("linearizable");
+    };
+    await during(this, answers()).catch((error) =>
+      demand(false, "a healthy cluster answers", () => String(error))
     );
-    await this.#while(clusterOf(host)!.read("linearizable"));
-    this.workload.checkEnd(host);
+    this.workload.checkEnd(leader, this.raft.revisions);
+  }
+
+  /** What is left of the group has to do: voters that are dead may never come back. */
+  #keepMinorityDown(): void {
+    const { cluster, world } = this;
+    const voters = this.raft.votersOfNewest().map((raftId) =>
+      cluster.hosts.find((host) => host.raftId === raftId && !host.isClone)
+    );
+    const spare = Math.ceil(voters.length / 2) - 1 -
+      voters.filter((host) => host === undefined || !host.isMember || host.staysDown).length;
+    for (let n = 0; n < spare; n++) {
+      const host = world.pick(voters.filter((host) => host !== undefined && !host.staysDown));
+      if (host === undefined) return;
+      host.kill();
+      host.staysDown = true;
+    }
   }
 
   #isWell(): boolean {
@@ -142,7 +185,7 @@ class Run {
   /** What is not as it should be; `undefined` when all is. */
   #complaint(): string | undefined {
     const members = this.cluster.hosts
-      .filter(({ isMember, isClone, wasCloned }) => isMember && !isClone && !wasCloned);
+      .filter((host) => host.isMember && !host.isClone && !host.wasCloned && !host.staysDown);
     const down = members.find(({ node }) => node === undefined);
     if (down !== undefined) return `${down.name} is down: ${down.startError?.message}`;
     const leader = members.find(({ node }) => node!.control.replica?.leads === true);
@@ -161,7 +204,7 @@ class Run {
     return undefined;
   }
 
-  #newHost(): Host {
+  newHost(): Host {
     const host = this.cluster.addHost();
     this.#observe(host);
     return host;
@@ -193,7 +236,7 @@ class Run {
     });
   }
 
-  async #pass(durationMs: number): Promise<void> {
+  async pass(durationMs: number): Promise<void> {
     await this.world.pass(durationMs, () => {
       for (const host of this.cluster.hosts) {
         if (!host.touched) continue;
@@ -205,17 +248,5 @@ class Run {
       }
       if (this.#violation !== undefined) throw this.#violation;
     });
-  }
-
-  /** Lets time pass until it is done. @throws what it throws */
-  async #while(work: Promise<unknown>): Promise<void> {
-    let done = false;
-    let failure: unknown;
-    work.then(() => (done = true), (error) => {
-      done = true;
-      failure = asDenimError(error);
-    });
-    for (let i = 0; i < 600 && !done; i++) await this.#pass(100);
-    demand(done && failure === undefined, "a healthy cluster answers", () => String(failure));
   }
 }

@@ -6,7 +6,7 @@ import type { Host } from "./host.ts";
 import { demand } from "./violation.ts";
 
 /** The last two subnets of the network: registers that nobody else writes. */
-const REGISTERS = ["10.244.8.0/24", "10.244.9.0/24"];
+export const REGISTERS = ["10.244.10.0/24", "10.244.11.0/24"];
 const CALL_TIMEOUT_MS = 3_000;
 
 /** One call of a client, for the linearizability checker. */
@@ -16,6 +16,8 @@ export interface Call {
   readonly kind: "read" | "write";
   value: string | undefined;
   readonly calledMs: number;
+  /** A read's state. */
+  revision: number | undefined;
   /** `undefined` while its outcome is unknown. */
   returnedMs: number | undefined;
   /** It certainly did not happen. */
@@ -81,7 +83,10 @@ export class Workload {
   async #read(host: Host, register: string): Promise<void> {
     const call = this.#begin("read", register, undefined);
     try {
-      const { state } = await clusterOf(host)!.read("linearizable", { timeoutMs: CALL_TIMEOUT_MS });
+      const { state, position } = await clusterOf(host)!.read("linearizable", {
+        timeoutMs: CALL_TIMEOUT_MS,
+      });
+      call.revision = position.revision;
       call.value = state.get("reservation", register)?.body.nodeName;
       this.#end(call);
     } catch {
@@ -93,6 +98,7 @@ export class Workload {
     const call: Call = {
       ...{ client: ++this.#clients, kind, register, value, returnedMs: undefined, failed: false },
       calledMs: this.#cluster.world.nowMs,
+      revision: undefined,
     };
     this.calls.push(call);
     return call;
@@ -103,9 +109,15 @@ export class Workload {
     this.#cluster.world.note(`${call.kind} ${call.register} ${call.value}`);
   }
 
-  /** An acknowledged write that nothing can have followed is what is read in the end. */
-  checkEnd(host: Host): void {
-    const { state } = clusterOf(host)!.view()!;
+  /**
+   * What clients were told was so: no read was older than a write that was acknowledged before it,
+   * and a write that nothing can have followed is what is read in the end.
+   *
+   * @param revisions by value: where its write was committed
+   */
+  checkEnd(cluster: Cluster, revisions: ReadonlyMap<string, number>): void {
+    this.#checkReads(revisions);
+    const { state } = cluster.view()!;
     for (const register of REGISTERS) {
       const writes = this.calls.filter((call) =>
         call.register === register && call.kind === "write" && !call.failed
@@ -121,6 +133,27 @@ export class Workload {
       );
     }
   }
+
+  #checkReads(revisions: ReadonlyMap<string, number>): void {
+    const writes = this.calls.filter((call) =>
+      call.kind === "write" && call.returnedMs !== undefined
+    );
+    for (const read of this.calls.filter(isRead)) {
+      for (const write of writes) {
+        if (write.returnedMs! >= read.calledMs) continue;
+        const revision = revisions.get(write.value!) ?? 0;
+        demand(
+          revision <= read.revision!,
+          "a linearizable read has seen what was acknowledged",
+          () => `${write.value} was acknowledged before ${JSON.stringify(read)} was called`,
+        );
+      }
+    }
+  }
+}
+
+function isRead(call: Call): boolean {
+  return call.kind === "read" && call.returnedMs !== undefined;
 }
 
 export function clusterOf(host: Host | undefined): Cluster | undefined {

@@ -11,13 +11,7 @@ import {
   readIdentity,
   splitBundle,
 } from "../../src/transport/certificate.ts";
-import {
-  createCa,
-  createCsr,
-  createKey,
-  csrKeyId,
-  issueCertificate,
-} from "../../src/transport/pki.ts";
+import { createCa, createCsr, createKey, issueCertificate } from "../../src/transport/pki.ts";
 import { FakeClock } from "../support/clock.ts";
 import { testCluster } from "../support/pki.ts";
 
@@ -91,27 +85,6 @@ t.test("the pin is of the CA's key", async (t) => {
   t.equal(caPin(one.ca.certPem).length, 20);
   t.same(caPin(one.ca.certPem), caPin(one.ca.certPem));
   t.not(String(caPin(one.ca.certPem)), String(caPin(other.ca.certPem)));
-});
-
-t.test("the same key asks under the same name, another under another", async (t) => {
-  const key = await createKey();
-  t.equal(csrKeyId(await createCsr(key)), csrKeyId(await createCsr(key)));
-  t.not(csrKeyId(await createCsr(key)), csrKeyId(await createCsr(await createKey())));
-});
-
-t.test("a request that its own key did not sign is refused", async (t) => {
-  const cluster = await testCluster();
-  const csr = await createCsr(await createKey());
-  const wanted = { clusterId: "amber", nodeId: "n-1", role: "agent" } as const;
-  const body = csr.split("\n").slice(1, -2).join("");
-  const bytes = Uint8Array.from(atob(body), codeOf);
-  bytes[bytes.length - 1]! ^= 1;
-  const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${
-    btoa(String.fromCharCode(...bytes))
-  }\n-----END CERTIFICATE REQUEST-----\n`;
-  const refused = { code: "REQUEST_INVALID" };
-  await t.rejects(issueCertificate(cluster.ca, forged, wanted, clock), refused);
-  await t.rejects(issueCertificate(cluster.ca, "nonsense", wanted, clock), refused);
 });
 
 t.test("key and certificate are known to be a pair or not", async (t) => {

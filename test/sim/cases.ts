@@ -1,0 +1,254 @@
+/**
+ * Scenarios that chance would rarely meet: for each rule that keeps a subnet from being held twice,
+ * or a living route from being deleted, the situation that it was made for. The observers judge.
+ */
+import { isDenimError } from "../../src/base/errors.ts";
+import type { Joiner } from "../../src/lease/command.ts";
+import { theNetwork } from "../../src/lease/state.ts";
+import { copyOf } from "./disk.ts";
+import type { Host } from "./host.ts";
+import { trustedBy } from "./lease-oracle.ts";
+import { aLeader, during, isolate, leaderOf, soon, type Stage } from "./stage.ts";
+import { demand } from "./violation.ts";
+import { clusterOf, REGISTERS } from "./workload.ts";
+
+type Scenario = (stage: Stage) => Promise<void>;
+
+/** An agent's lease ends while it is cut off; it comes back, and takes the same one up. */
+async function partitionPastTtl(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  const held = subnetOf(agent);
+  isolate(stage, agent);
+  await stage.pass(ttlMs(stage) * 1.5 + stage.world.between(0, 40_000));
+  demand(trustedBy(agent) === undefined, "trust ends before the lease", () => agent.name);
+  stage.cluster.network.heal();
+  await soon(stage, 30_000, () => agent.node!.standing().kind === "held");
+  demand(subnetOf(agent) === held, "nobody is renumbered", () => agent.name);
+}
+
+/** A holder is back at the very moment at which it is decided that its lease has ended. */
+async function expiryRace(stage: Stage): Promise<void> {
+  const agents = [await joined(stage, "agent"), await joined(stage, "agent")];
+  for (let round = 0; round < 4; round++) {
+    for (const agent of agents) isolate(stage, agent);
+    await stage.pass(ttlMs(stage) * stage.world.between(0.9, 1.05));
+    // A renewal that is on its way when the leader's decision is, too.
+    Object.assign(stage.cluster.network.mood, { leastMs: 20, meanMs: 200 });
+    stage.cluster.network.heal();
+    await stage.pass(4_000);
+    Object.assign(stage.cluster.network.mood, { leastMs: 0.1, meanMs: 0.3 });
+    await stage.pass(20_000);
+  }
+}
+
+/** The pool is full; a node is removed that cannot hear of it; a new host wants a subnet. */
+async function forcedRemoval(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  await fillPool(stage);
+  isolate(stage, agent);
+  await stage.pass(stage.world.between(0, ttlMs(stage) / 2));
+  const leader = await aLeader(stage);
+  await during(stage, leader.node!.control.errands.letGo(agent.identity.nodeId, "remove"));
+  await insistOnJoining(stage, 30_000);
+}
+
+/** A node leaves, and does not hear that it has left. */
+async function farewellUnheard(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  await fillPool(stage);
+  agent.isLeaving = true;
+  void agent.node!.leave().catch(() => {});
+  await stage.pass(stage.world.between(0.1, 2));
+  isolate(stage, agent);
+  await stage.pass(2_000);
+  await insistOnJoining(stage, 10_000);
+}
+
+/** After a power cut nothing is known of time: what was held must be confirmed first. */
+async function deadClockAtBoot(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  agent.reboot();
+  agent.setWall(-stage.world.between(0, 3_600_000));
+  isolate(stage, agent);
+  agent.start();
+  await stage.pass(8_000);
+  demand(trustedBy(agent) === undefined, "a boot ends all trust", () => agent.name);
+  demand(agent.subnetFile === undefined, "containers wait for it", () => agent.name);
+}
+
+/** The TTL is shortened while a holder cannot hear of it. */
+async function shorterTtl(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  await fillPool(stage);
+  isolate(stage, agent);
+  const cluster = clusterOf(await aLeader(stage))!;
+  const config = theNetwork(cluster.view()!.state)!.replace(/"LeaseTTL":"\d+s"/, '"LeaseTTL":"5s"');
+  await during(stage, cluster.propose({ kind: "network.set", config }));
+  await insistOnJoining(stage, ttlMs(stage));
+}
+
+/** A daemon starts with a cache from before the newest peer, whose route its kernel has. */
+async function staleCache(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  await stage.pass(stage.world.between(0, 1_500));
+  await joined(stage, "agent", 5);
+  agent.kill();
+  isolate(stage, agent);
+  await stage.pass(500);
+  agent.start();
+  await stage.pass(stage.world.between(2_000, 20_000));
+}
+
+/** A disk was copied: two processes speak as one node. */
+async function clonedDisk(stage: Stage): Promise<void> {
+  const agent = await joined(stage, "agent");
+  agent.wasCloned = true;
+  const copy = stage.newHost();
+  copy.disk.content = copyOf(agent.disk.content);
+  copy.identity = agent.identity;
+  copy.isClone = true;
+  copy.start();
+  await stage.pass(stage.world.between(2_000, 8_000));
+  if (stage.world.chance(0.5)) {
+    agent.kill();
+    agent.start();
+  }
+  await stage.pass(8_000);
+}
+
+/** The leader promotes a standby and dies before the standby has heard of it. */
+async function unheardPromotion(stage: Stage): Promise<void> {
+  const leader = await aLeader(stage);
+  const { voters, learners } = leader.node!.control.replica!.status().configuration;
+  const standby = stage.cluster.up.find(({ node }) =>
+    learners.includes(node!.control.replica?.raftId ?? 0)
+  );
+  if (standby === undefined || voters.length < 3) return;
+  const raftId = standby.node!.control.replica!.raftId;
+  stage.cluster.network.cut(leader.name, standby.name);
+  const change = leader.node!.control.replica!.changeGroup({ kind: "add-voter", id: raftId });
+  await during(stage, change).catch(() => {});
+  // The other voters have to hear that it is committed.
+  await stage.pass(300);
+  leader.staysDown = true;
+  // What it had sent and nobody has taken is gone with it.
+  leader.reboot();
+  stage.cluster.network.heal();
+}
+
+/** A leader that is cut off takes in what will never be committed, more than it can be told later. */
+async function lonelyLeader(stage: Stage): Promise<void> {
+  const old = await aLeader(stage);
+  const others = stage.cluster.up.filter((host) => host !== old);
+  const writes = stage.world.random.below(120);
+  isolate(stage, old);
+  for (let n = 0; n < writes; n++) write(old, n);
+  await stage.pass(3_000);
+  if (leaderOf(stage) === undefined) return;
+  for (let n = 0; n < stage.world.random.below(120); n++) {
+    write(stage.world.pick(others)!, n);
+    await stage.pass(20);
+  }
+  if (stage.world.chance(0.3)) old.kill();
+  stage.cluster.network.heal();
+  old.start();
+  await stage.pass(3_000);
+  old.kill();
+  await stage.pass(1_000);
+  old.start();
+}
+
+/** Two who both believe that they should change the group, whose disks are slow, and who die. */
+async function impatientOperators(stage: Stage): Promise<void> {
+  const meanMs = stage.world.chance(0.6) ? stage.world.between(200, 1_500) : 0.5;
+  for (const { disk } of stage.cluster.hosts) disk.mood.meanMs = meanMs;
+  for (let round = 0; round < 6; round++) {
+    const replica = leaderOf(stage)?.node?.control.replica;
+    const { voters = [], learners = [] } = replica?.status().configuration ?? {};
+    const [a, b] = [stage.world.pick(learners), voters.find((id) => id !== replica!.raftId)];
+    if (a !== undefined) void replica!.changeGroup({ kind: "add-voter", id: a }).catch(() => {});
+    if (b !== undefined) void replica!.changeGroup({ kind: "add-learner", id: b }).catch(() => {});
+    await stage.pass(stage.world.between(0, 1_500));
+    if (stage.world.chance(0.5)) leaderOf(stage)?.kill();
+    await stage.pass(stage.world.between(0, 4_000));
+    for (const host of stage.cluster.hosts) host.start();
+  }
+}
+
+export const CASES: Readonly<Record<string, Scenario>> = {
+  partitionPastTtl,
+  expiryRace,
+  forcedRemoval,
+  farewellUnheard,
+  deadClockAtBoot,
+  shorterTtl,
+  staleCache,
+  clonedDisk,
+  unheardPromotion,
+  lonelyLeader,
+  impatientOperators,
+};
+
+function write(host: Host, n: number): void {
+  const command = { kind: "token.revoke", tokenId: `none${n}` } as const;
+  void clusterOf(host)?.propose(command, { timeoutMs: 3_000 }).catch(() => {});
+}
+
+/** A new host, in the cluster and running. */
+async function joined(
+  stage: Stage,
+  role: Joiner["role"],
+  settleMs = 2_000,
+): Promise<Host> {
+  const host = stage.newHost();
+  const by = await aLeader(stage);
+  await during(stage, stage.cluster.join(host, role, clusterOf(by)!));
+  host.start();
+  await soon(stage, 10_000, () => host.node?.standing().kind === "held");
+  await stage.pass(settleMs);
+  return host;
+}
+
+/** Reserves every subnet that nobody has. */
+async function fillPool(stage: Stage): Promise<void> {
+  const cluster = clusterOf(await aLeader(stage))!;
+  for (let n = 0; n < 256; n++) {
+    if (REGISTERS.includes(`10.244.${n}.0/24`)) continue;
+    const command = { kind: "reservation.put", subnet: `10.244.${n}.0/24` } as const;
+    try {
+      await during(stage, cluster.propose(command));
+    } catch (error) {
+      // Outside the pool, or leased.
+      if (isDenimError(error, "CONFIG_INVALID")) return;
+    }
+  }
+}
+
+/** A host that wants to be in, and asks again and again. */
+async function insistOnJoining(stage: Stage, durationMs: number): Promise<void> {
+  const endMs = stage.world.nowMs + durationMs;
+  const host = stage.newHost();
+  while (stage.world.nowMs < endMs) {
+    const by = leaderOf(stage);
+    if (by === undefined) return;
+    try {
+      await during(stage, stage.cluster.join(host, "agent", clusterOf(by)!));
+      host.start();
+      return await stage.pass(2_000);
+    } catch (error) {
+      if (!isDenimError(error, "POOL_EXHAUSTED")) throw error;
+      await stage.pass(2_000);
+    }
+  }
+}
+
+function subnetOf(host: Host): string | undefined {
+  const standing = host.node?.standing();
+  return standing === undefined || standing.kind === "none"
+    ? undefined
+    : standing.holding.subnets[0];
+}
+
+function ttlMs(stage: Stage): number {
+  return stage.cluster.leaseTtlMs;
+}
