@@ -8,6 +8,9 @@ import type { Way } from "../../src/agent/entry.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../../src/agent/settings.ts";
 import { startDaemon } from "../../src/agent/start.ts";
 import { ApiClient } from "../../src/api/client.ts";
+import { reform } from "../../src/replica/reform.ts";
+import { Copy } from "../../src/store/copy.ts";
+import { Store } from "../../src/store/store.ts";
 import { until } from "../support/fast-clock.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { RecordingLogger } from "../support/log.ts";
@@ -77,6 +80,55 @@ t.test("founded, stopped, started again, left", options, async (t) => {
   await second.retired;
   await second[Symbol.asyncDispose]();
   t.same(host.files, ["state", "state/lock"], "nothing is left of it");
+});
+
+t.test("recovered: on hold, and its own lease is claimed at once", options, async (t) => {
+  const host = new Host(t);
+  const first = await host.start(found);
+  await until("it is ready", () => first.service.status().ready);
+  const { id } = first.service.status().node;
+  await t.rejects(first.service.releaseHold(), { code: "NOT_FOUND" });
+  await first[Symbol.asyncDispose]();
+  const store = await Store.open(join(host.folder, "state", "store"));
+  await reform(store, { elapsedMs: 0, wallMs: Date.now() }, {
+    kind: "cluster.reform",
+    ...{ epoch: { n: 2, random: "00000000000000bb" }, reason: "recover", node: id },
+  });
+  await store[Symbol.asyncDispose]();
+
+  const second = await host.start({ kind: "wait" });
+  const status = () => second.service.status();
+  await until("it has claimed", () => status().cluster?.hold?.claimed === 1);
+  await until("it is ready", () => status().ready);
+  t.same(status().lease.subnets, ["10.5.1.0/24"]);
+  t.equal(status().cluster?.epoch.n, 2);
+  await until("nothing is taken away", () => status().dataPlane.mode === "add-only");
+  const client = new ApiClient(join(host.folder, "denim.sock"));
+  t.match((await client.text("/readyz")).text, /^ok {3}hold: it was recovered from one server: /m);
+  t.match((await client.text("/metrics")).text, /^denim_on_hold 1$/m);
+  t.same(await second.service.releaseHold(), { claimed: 1, unclaimed: 0 });
+  await until("it is over", () => status().cluster?.hold === null);
+  await until("routes are cared for as before", () => status().dataPlane.mode === "full");
+  t.match((await client.text("/metrics")).text, /^denim_fork_seen 0$/m);
+  await second[Symbol.asyncDispose]();
+});
+
+t.test("a state that this program cannot read is left alone", options, async (t) => {
+  const host = new Host(t);
+  const first = await host.start(found);
+  await first[Symbol.asyncDispose]();
+  const store = await Store.open(join(host.folder, "state", "store"));
+  const copy = new Copy(store.loaded.applied, store.loaded.records);
+  const before = copy.state.get("cluster", "it")!;
+  const after = { ...before, body: { ...before.body, featureLevel: 2 } };
+  copy.take(copy.state.revision, [{ before, after }]);
+  await store.write({ state: copy.takeUnwritten() });
+  await store[Symbol.asyncDispose]();
+  await t.rejects(host.start({ kind: "wait" }), {
+    code: "UPGRADE_NEEDED",
+    why: "this program supports 1 to 1",
+    fix: /newer Denim/,
+  });
 });
 
 t.test("each thing that is in the way is named, and leaves no trace", options, async (t) => {
