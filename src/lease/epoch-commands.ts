@@ -2,7 +2,14 @@ import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
 import type { CommandOf } from "./command.ts";
 import { clusterOf, configOf, type Context, memberOf } from "./context.ts";
-import { beginHold, endHold, forgetClaims, leasesOfThisEpoch, theHold } from "./hold.ts";
+import {
+  beginHold,
+  endHold,
+  forgetClaims,
+  holdDurationMs,
+  leasesOfThisEpoch,
+  theHold,
+} from "./hold.ts";
 import { equalEpoch, isFork, SINGLE } from "./records.ts";
 
 /**
@@ -28,7 +35,7 @@ export function reformCluster(context: Context, command: CommandOf<"cluster.refo
   draft.put("group", SINGLE, { voters: [raftId], learners: [] });
   forgetClaims(draft);
   const { leaseTtlMs } = configOf(context);
-  return { ...beginHold(draft, { reason, sinceWallMs: wallMs, leaseTtlMs }) };
+  return { ...beginHold(draft, { reason, sinceWallMs: wallMs }, { leaseTtlMs, wallMs }) };
 }
 
 /** Conditional on the epoch and, unless it is to be ended early, on the lease clock. */
@@ -64,9 +71,10 @@ export function noteFork(context: Context, command: CommandOf<"cluster.fork-seen
     });
   }
   const hold = theHold(draft);
-  if (hold?.fork !== undefined && hold.endsMs - draft.clockMs > hold.durationMs / 2) return null;
   const { leaseTtlMs } = configOf(context);
+  const leftMs = (hold?.endsMs ?? 0) - draft.clockMs;
+  if (hold?.fork !== undefined && leftMs > holdDurationMs(leaseTtlMs) / 2) return null;
   const { reason = "fork", sinceWallMs = wallMs } = hold ?? {};
-  beginHold(draft, { reason, sinceWallMs, leaseTtlMs, fork: other });
+  beginHold(draft, { reason, sinceWallMs, fork: other }, { leaseTtlMs, wallMs });
   return null;
 }

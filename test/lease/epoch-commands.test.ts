@@ -14,7 +14,7 @@ t.test("a new epoch begins with one server, on hold, above every revision before
   const before = ledger.index;
   t.same(ledger.reform(LATER, "id1"), {
     ...{ reason: "recover", sinceWallMs: WALL_MS + HOUR_MS },
-    ...{ durationMs: DAY_MS, endsMs: DAY_MS + HOUR_MS },
+    ...{ endsMs: DAY_MS + HOUR_MS, untilWallMs: WALL_MS + DAY_MS + HOUR_MS },
   });
   t.same(theGroup(ledger.state), { voters: [2], learners: [] });
   const { epoch, ancestors } = theCluster(ledger.state)!;
