@@ -61,7 +61,7 @@ export interface Made {
 /**
  * Reads who this node is, notes that it starts, and puts its two planes together.
  *
- * @throws `STORE_DAMAGED`
+ * @throws `STORE_DAMAGED`; `UPGRADE_NEEDED` where the state is of a level that it cannot read
  */
 export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   const { identity, settings, clock, random, logger, kernel, backends } = parts;

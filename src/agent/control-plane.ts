@@ -123,10 +123,7 @@ export class ControlPlane implements AsyncDisposable {
       clock,
       log: logger.child("listener"),
       hello: () => this.#hello("peer"),
-      admit: (hello, identity) => {
-        this.epochs.meet(hello.epoch);
-        return judgePeer(this.#copy.state, hello, identity);
-      },
+      admit: this.epochs.noting((hello, who) => judgePeer(this.#copy.state, hello, who)),
       onPeer: (channel, { hello }) => {
         if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
@@ -301,11 +298,7 @@ export class ControlPlane implements AsyncDisposable {
     const { channel, greeting } = await transport.dial(address, {
       ...{ clock, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: ({ epoch }) => {
-        this.epochs.meet(epoch);
-        const watches = hello.wants === "watch";
-        return judgeServer(hello.epoch, epoch, watches ? this.#remote?.leaderlessMs : undefined);
-      },
+      admit: this.epochs.noting((server) => judgeServer(hello, server, this.#remote?.leaderlessMs)),
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));

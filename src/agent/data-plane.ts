@@ -6,12 +6,13 @@ import { type Address, formatAddress } from "../ip/address.ts";
 import { equalPrefix, formatPrefix, parsePrefix, type Prefix } from "../ip/prefix.ts";
 import type { Cluster } from "../lease/cluster.ts";
 import { currentConfig } from "../lease/current-config.ts";
+import { leasesOfThisEpoch, theHold } from "../lease/hold.ts";
 import { equalEpoch, type LeaseAttributes } from "../lease/records.ts";
 import { type StateReader, theNetwork } from "../lease/state.ts";
 import { renderSubnetEnv } from "../lease/subnet-env.ts";
 import type { InterfaceWish } from "../host/interfaces.ts";
 import type { SubnetFile } from "../host/subnet-file.ts";
-import type { Position } from "../plan/confidence.ts";
+import { mayFollowClaims, type Position } from "../plan/confidence.ts";
 import { diff } from "../plan/diff.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
@@ -247,16 +248,16 @@ export class DataPlane implements AsyncDisposable {
     const own = { node: nodeId, subnets: lease.holding.subnets, publicIp: host.publicIp, data };
     const scene = sceneOf(view.state, host, own, backend.name);
     if (scene === undefined) return undefined;
+    const confidence = {
+      ...view.position,
+      confirmedByLeader: view.leaderAgeMs !== undefined && view.leaderAgeMs < CONFIRMED_MS,
+      hold: theHold(view.state) !== undefined,
+      programmed: this.#programmed,
+    };
     return {
-      ...scene,
-      backend,
+      ...{ ...scene, backend, confidence },
       networks: this.#networks,
-      confidence: {
-        ...view.position,
-        confirmedByLeader: view.leaderAgeMs !== undefined && view.leaderAgeMs < CONFIRMED_MS,
-        hold: false,
-        programmed: this.#programmed,
-      },
+      claimed: mayFollowClaims(confidence) ? claimedSubnets(view.state) : [],
     };
   }
 
@@ -322,6 +323,10 @@ export class DataPlane implements AsyncDisposable {
       });
     });
   }
+}
+
+function claimedSubnets(state: StateReader): Prefix[] {
+  return leasesOfThisEpoch(state).flatMap(({ body }) => body.subnets.map(parsePrefix));
 }
 
 /** None before there is a cluster. */

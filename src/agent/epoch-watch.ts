@@ -5,6 +5,7 @@ import type { Cluster } from "../lease/cluster.ts";
 import { theHold } from "../lease/hold.ts";
 import { type Epoch, isFork } from "../lease/records.ts";
 import { type StateReader, theCluster } from "../lease/state.ts";
+import type { Admit } from "../transport/handshake.ts";
 
 export interface EpochWatchOptions {
   readonly cluster: Pick<Cluster, "propose">;
@@ -39,6 +40,14 @@ export class EpochWatch {
   /** A history that went on without this node. */
   get later(): Epoch | undefined {
     return this.#metIf((met, own) => met.n > own.n);
+  }
+
+  /** Looks at every hello before it is judged. */
+  noting(admit: Admit): Admit {
+    return (hello, identity) => {
+      this.meet(hello.epoch);
+      return admit(hello, identity);
+    };
   }
 
   /** A node of this cluster, proved by its certificate, has said which epoch it is in. */

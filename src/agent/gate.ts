@@ -98,17 +98,16 @@ export function isWelcome(state: StateReader, node: string): boolean {
 const MOVE_AFTER_MS = 60_000;
 
 /**
- * Whether a node goes on with a server that answers it. Epochs only go up, and only agents, who
- * hold no log, change theirs by themselves: `leaderlessMs` is how long the one that asks has had
- * no leader of its own, and `undefined` on a server.
+ * Whether a node goes on with a server that answers it. Epochs only go up, and only who watches,
+ * and so holds no log, changes its own by itself: once it has had no leader for long enough.
  */
 export function judgeServer(
-  own: Epoch,
-  theirs: Epoch,
-  leaderlessMs: number | undefined,
+  { wants, epoch: own }: Pick<Hello, "wants" | "epoch">,
+  { epoch: theirs }: Pick<Hello, "epoch">,
+  leaderlessMs = 0,
 ): Admission | ErrorJson {
   if (equalEpoch(own, theirs)) return { ok: true };
-  if (leaderlessMs === undefined || theirs.n <= own.n) return otherHistory(own, theirs);
+  if (wants !== "watch" || theirs.n <= own.n) return otherHistory(own, theirs);
   if (leaderlessMs >= MOVE_AFTER_MS) return { ok: true };
   const waitS = Math.ceil((MOVE_AFTER_MS - leaderlessMs) / 1_000);
   return refusal(

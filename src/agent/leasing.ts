@@ -4,10 +4,13 @@ import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Cluster } from "../lease/cluster.ts";
-import type { Command, LeaseAnswer } from "../lease/command.ts";
+import type { Command, CommandOf, LeaseAnswer } from "../lease/command.ts";
+import { mayComeBack } from "../lease/context.ts";
 import { renewAfterMs } from "../lease/deadline.ts";
+import { theHold } from "../lease/hold.ts";
 import { type Holding, holdingFrom, type HostTime, trustedForMs } from "../lease/holding.ts";
-import type { Epoch, LeaseAttributes } from "../lease/records.ts";
+import { type Epoch, equalEpoch, type LeaseAttributes } from "../lease/records.ts";
+import { theCluster } from "../lease/state.ts";
 
 export interface LeasingOptions {
   readonly node: string;
@@ -20,6 +23,8 @@ export interface LeasingOptions {
   readonly holding: Holding | undefined;
   /** What is to be told to peers now. */
   readonly attributes: () => LeaseAttributes;
+  /** What a cluster is told that has lost all knowledge of this node. */
+  readonly introduction: () => Omit<CommandOf<"node.readmit">, "kind" | "node">;
   /** On disk when it resolves. */
   readonly keep: (holding: Holding) => Promise<void>;
   readonly onChange: () => void;
@@ -38,27 +43,38 @@ const RETRY_MAX_MS = 10_000;
 const CALL_TIMEOUT_MS = 10_000;
 /** Timers stand still while the host is suspended, and leases do not: how long to sleep at most. */
 const NAP_MS = 30_000;
+/** While the cluster is on hold its end is waited for, and what has not shown it is asked about. */
+const HOLD_RETRY_MS = 10 * 60_000;
 
 /** The cluster's word that this node is not to use its subnets, whatever its own clocks say. */
-const DISOWNED = ["LEASE_TAKEN", "NOT_A_MEMBER"] as const;
+const DISOWNED = ["LEASE_TAKEN", "NOT_A_MEMBER", "ON_HOLD"] as const;
+/** What was held is to be asked for by its name. */
+const TO_BE_CLAIMED = ["LEASE_LOST", "LEASE_TAKEN", "EPOCH_MISMATCH", "ON_HOLD"] as const;
 
 /**
  * Keeps this node's lease: renews it at a third of its time, asks for the same one again when it
- * ran out, and fences when it cannot be sure. Nothing here ever changes the subnet of a node that
+ * ran out or a new epoch began, and fences when it cannot be sure. Nothing here ever changes the subnet of a node that
  * has one; that would renumber its containers.
  */
 export class Leasing implements AsyncDisposable {
   readonly #options: LeasingOptions;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
+  readonly #unsubscribe: () => void;
   #holding: Holding | undefined;
   #error: DenimError | undefined;
   #wasHeld = false;
+  /** The epoch and its hold, as the cluster's state was seen last. */
+  #sight = "";
+  /** Where this node has made itself known again. */
+  #introducedIn: Epoch | undefined;
   #renewNow: AbortController = new AbortController();
 
   constructor(options: LeasingOptions) {
     this.#options = options;
     this.#holding = options.holding;
+    this.#sight = this.#look();
+    this.#unsubscribe = options.cluster.onChange(() => this.#onState());
     this.#running = this.#run();
   }
 
@@ -79,9 +95,40 @@ export class Leasing implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#unsubscribe();
     this.#stop.abort();
     this.#renewNow.abort();
     await this.#running;
+  }
+
+  #look(): string {
+    const epoch = this.#epoch();
+    return epoch === undefined ? "" : `${epoch.n}.${epoch.random} ${this.#isOnHold()}`;
+  }
+
+  #isOnHold(): boolean {
+    const view = this.#options.cluster.view();
+    return view !== undefined && theHold(view.state) !== undefined;
+  }
+
+  /** Neither a new epoch nor the end of a hold is waited for by who depends on it. */
+  #onState(): void {
+    const sight = this.#look();
+    if (sight === this.#sight) return;
+    this.#sight = sight;
+    if (this.standing().kind !== "held" || this.#isOfOtherEpoch()) this.renewSoon();
+  }
+
+  #isOfOtherEpoch(): boolean {
+    const epoch = this.#epoch();
+    return epoch !== undefined && this.#holding !== undefined &&
+      !equalEpoch(epoch, this.#holding.epoch);
+  }
+
+  /** That the cluster is in, as far as this node knows. */
+  #epoch(): Epoch | undefined {
+    const state = this.#options.cluster.view()?.state;
+    return state && theCluster(state)?.epoch;
   }
 
   async #run(): Promise<void> {
@@ -92,6 +139,8 @@ export class Leasing implements AsyncDisposable {
       failures = ok ? 0 : failures + 1;
       const delayMs = ok
         ? renewAfterMs(this.#holding!.ttlMs, random.fraction())
+        : isDenimError(this.#error, "ON_HOLD") && this.#isOnHold()
+        ? HOLD_RETRY_MS
         : retryMs(failures, random);
       await this.#wait(clock, delayMs);
     }
@@ -130,15 +179,21 @@ export class Leasing implements AsyncDisposable {
       const sent = this.#now();
       const { signal } = this.#stop;
       const timeoutMs = Math.min(CALL_TIMEOUT_MS, this.#untilFencedMs());
-      const asked = cluster.propose(this.#command(), { timeoutMs, signal });
+      const command = this.#command();
+      const epoch = this.#epoch();
+      const asked = cluster.propose(command, { timeoutMs, signal });
       const answer = await unlessStopped(asked, signal);
-      await this.#take(holdingFrom(answer as unknown as LeaseAnswer, sent));
-      return true;
+      if (command.kind === "node.readmit") {
+        this.#introducedIn = epoch;
+        return await this.#renew();
+      }
+      return await this.#take(holdingFrom(answer as unknown as LeaseAnswer, sent));
     } catch (error) {
       if (this.#stop.signal.aborted) return false;
       const failure = asDenimError(error);
       const again = this.#error?.code === failure.code;
       this.#error = failure;
+      if (isDenimError(failure, "EPOCH_MISMATCH")) this.#introducedIn = undefined;
       if (isDenimError(failure, ...DISOWNED)) await this.#fence();
       const lost = isDenimError(failure, "LEASE_LOST") && before !== undefined;
       if (!again && !lost) {
@@ -151,21 +206,33 @@ export class Leasing implements AsyncDisposable {
     }
   }
 
-  /** The first lease is acquired; a lost one is claimed; everything else is a renewal. */
+  /**
+   * The first lease is acquired; one that is lost, or of another epoch, is claimed; everything else
+   * is a renewal. Who is not known any more has to be before that.
+   */
   #command(): Command {
-    const { node, attributes } = this.#options;
+    const { node, attributes, introduction } = this.#options;
     const holding = this.#holding;
+    if (this.#isStranger()) return { kind: "node.readmit", node, ...introduction() };
     if (holding === undefined) return { kind: "lease.acquire", node, attributes: attributes() };
-    const { subnets, epoch, revision } = holding;
-    const claims = isDenimError(this.#error, "LEASE_LOST", "LEASE_TAKEN");
+    const { subnets, revision } = holding;
+    const claims = this.#isOfOtherEpoch() || isDenimError(this.#error, ...TO_BE_CLAIMED);
     if (!claims) return { kind: "lease.renew", node, subnets, attributes: attributes() };
     const locallyValid = trustedForMs(holding, this.#now()) > 0;
     return {
       kind: "lease.claim",
       ...{ node, subnets, revision, locallyValid },
       attributes: attributes(),
-      epoch: epoch as Epoch,
+      epoch: holding.epoch,
     };
+  }
+
+  /** The cluster does not know this node, and has not heard of it in this epoch. */
+  #isStranger(): boolean {
+    const state = this.#options.cluster.view()?.state;
+    if (state === undefined || !mayComeBack(state, this.#options.node)) return false;
+    const introduced = this.#introducedIn;
+    return introduced === undefined || !equalEpoch(introduced, theCluster(state)!.epoch);
   }
 
   /** Nothing is trusted any more, also after a restart; what was held is asked for again. */
@@ -185,24 +252,33 @@ export class Leasing implements AsyncDisposable {
     }
   }
 
-  async #take(holding: Holding): Promise<void> {
+  /** False where the cluster itself fences this node for now. */
+  async #take(holding: Holding): Promise<boolean> {
     const before = this.#holding;
     const wasFenced = before === undefined || trustedForMs(before, this.#now()) === 0;
+    const mayUse = holding.ttlMs > 0;
     this.#holding = holding;
-    this.#error = undefined;
+    this.#error = mayUse ? undefined : notYet(holding);
     await this.#keep(holding);
     const same = before !== undefined && canonical([...before.subnets]) ===
         canonical([...holding.subnets] as Canonical[]);
-    if (!same || wasFenced) {
+    if (mayUse && (!same || wasFenced)) {
       this.#options.logger.info("the lease is held", { subnets: holding.subnets.join(" ") });
       this.#options.onChange();
     }
+    return mayUse;
   }
 
   #now(): HostTime {
     const { clock, bootId } = this.#options;
     return { bootMs: clock.bootMs(), wallMs: clock.wallMs(), bootId };
   }
+}
+
+function notYet({ subnets }: Holding): DenimError {
+  return new DenimError("LEASE_FENCED", `${subnets.join(", ")} cannot be used yet`, {
+    why: "another node claimed it first in this epoch, and may still believe that it is its own",
+  });
 }
 
 /** Without a leader an answer takes its whole time, and a daemon that is told to stop has none. */

@@ -43,10 +43,14 @@ export class Metrics {
       set("denim_revision", cluster.revision);
       set("denim_nodes", cluster.nodes);
       set("denim_nodes_silent", cluster.silent);
+      set("denim_on_hold", cluster.hold === null ? 0 : 1);
       if (cluster.leaderAgeMs !== null) {
         set("denim_leader_age_seconds", cluster.leaderAgeMs / 1_000);
       }
     }
+    const { epochs } = node.control;
+    const forked = epochs.fork !== undefined || (cluster?.hold?.fork ?? null) !== null;
+    set("denim_fork_seen", forked ? 1 : 0);
     const raft = node.control.replica?.status();
     if (raft === undefined) return;
     set("denim_raft_term", raft.term);
@@ -70,6 +74,8 @@ const FIGURES: Readonly<Record<string, readonly [string, ...string[]]>> = {
   denim_revision: ["Revision of this node's copy of the state"],
   denim_nodes: ["Nodes in the cluster"],
   denim_nodes_silent: ["Nodes that nobody has heard of for a while"],
+  denim_on_hold: ["1 while the cluster gives nothing out, after a recovery or a fork"],
+  denim_fork_seen: ["1 where another cluster goes on from the same past"],
   denim_leader_age_seconds: ["How long ago a leader stood behind this node's copy"],
   denim_raft_term: ["Raft term"],
   denim_raft_is_leader: ["1 on the leader"],

@@ -176,6 +176,11 @@ export class Node implements AsyncDisposable {
       bootId: this.#parts.bootId,
       holding: this.#holding,
       attributes: () => this.data.attributes(),
+      introduction: () => ({
+        ...{ name: this.record.name, role: this.record.role, features: FEATURES },
+        address: advertised(this.settings, this.data.publicIp!),
+        version: this.settings.version,
+      }),
       keep: (holding) => identity.write("lease", copyOf(holding)),
       onChange: () => this.data.trigger(),
     });

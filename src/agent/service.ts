@@ -96,6 +96,15 @@ export class NodeService implements Service {
     return { id, name };
   }
 
+  async releaseHold(): Promise<{ readonly claimed: number; readonly unclaimed: number }> {
+    const { cluster } = this.#present().control;
+    const { position: { epoch } } = await cluster.read("linearizable");
+    const command = { kind: "cluster.release-hold", epoch, early: true } as const;
+    const answer = await cluster.propose(command);
+    if (answer === null) throw new DenimError("NOT_FOUND", "The cluster is not on hold");
+    return answer as { claimed: number; unclaimed: number };
+  }
+
   raft(): unknown {
     const { control } = this.#present();
     const { replica, digest } = control;

@@ -1,7 +1,9 @@
-import type { Check, LeaseView, NodeView, StatusView } from "../api/service.ts";
+import type { Check, HoldView, LeaseView, NodeView, StatusView } from "../api/service.ts";
 import type { DenimError } from "../base/errors.ts";
 import { nodesWithLeases, type StateReader, theCluster, theGroup } from "../lease/state.ts";
+import { leasesOfThisEpoch, REASONS, theHold } from "../lease/hold.ts";
 import { formatAddress } from "../ip/address.ts";
+import { formatEpoch } from "./epoch-watch.ts";
 import type { Node } from "./node.ts";
 
 /** What others are shown of the state: plain objects, nothing secret. */
@@ -80,7 +82,44 @@ export function checksOf(node: Node): Check[] {
     check("routes", pass !== undefined, said(node.prepareError ?? node.data.failure)),
     check("subnet-file", node.data.subnetFileWritten, failed),
     check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
+    ...notesOf(node),
   ];
+}
+
+/** What has to be known, and does not keep containers from starting. */
+function notesOf(node: Node): Check[] {
+  const { fork, later } = node.control.epochs;
+  const state = node.control.cluster.view()?.state;
+  const hold = state === undefined ? null : holdView(state);
+  const notes: Check[] = [];
+  if (hold !== null) notes.push({ name: "hold", ok: true, why: holdText(hold) });
+  if (fork !== undefined) {
+    const why = `a cluster in epoch ${formatEpoch(fork)} goes on from the same past as this one`;
+    notes.push({ name: "epoch", ok: true, why });
+  } else if (later !== undefined) {
+    const why = `the cluster goes on in epoch ${formatEpoch(later)} without this node`;
+    notes.push({ name: "epoch", ok: true, why });
+  }
+  return notes;
+}
+
+function holdText({ reason, leases, claimed, notBefore, fork }: HoldView): string {
+  const met = fork === null || reason === "fork" ? "" : `, and ${REASONS.fork}`;
+  return `${REASONS[reason]}${met}: nothing is given out before ${notBefore}; ` +
+    `${claimed} of ${leases} leases are of this epoch`;
+}
+
+function holdView(state: StateReader): HoldView | null {
+  const hold = theHold(state);
+  if (hold === undefined) return null;
+  return {
+    reason: hold.reason,
+    since: new Date(hold.sinceWallMs).toISOString(),
+    notBefore: new Date(hold.untilWallMs).toISOString(),
+    leases: [...state.all("lease")].length,
+    claimed: leasesOfThisEpoch(state).length,
+    fork: hold.fork === undefined ? null : formatEpoch(hold.fork),
+  };
 }
 
 /** What and why, on one line. */
@@ -110,6 +149,7 @@ export function statusOf(node: Node, version: string): StatusView {
       leaderAgeMs: view.leaderAgeMs === undefined ? null : Math.round(view.leaderAgeMs),
       nodes: nodes.length,
       silent: nodes.filter(({ silent }) => silent).length,
+      hold: holdView(view.state),
     },
     role: nodes.find(({ self }) => self)?.role ?? "agent",
     lease: leaseStatus(node),

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { onlyKnown } from "./query.ts";
 import type { Service } from "./service.ts";
 
-/** This node's own view: who it is, its part in Raft, and its farewell. */
+/** This node's own view: who it is, its part in Raft, its farewell; and the cluster's hold. */
 export function clusterRoutes(service: Service, rights: "all" | "read"): Hono {
   const app = new Hono();
   app.get("/self", (context) => {
@@ -12,6 +12,10 @@ export function clusterRoutes(service: Service, rights: "all" | "read"): Hono {
   app.get("/raft", (context) => {
     onlyKnown(context, []);
     return context.json(service.raft());
+  });
+  app.post("/hold/release", async (context) => {
+    onlyKnown(context, []);
+    return context.json(await service.releaseHold());
   });
   app.post("/leave", async (context) => {
     onlyKnown(context, []);

@@ -43,7 +43,20 @@ export interface NodeView {
 export interface Check {
   readonly name: string;
   readonly ok: boolean;
+  /** Also where all is well, if there is something to know. */
   readonly why?: string;
+}
+
+/** Why nothing is given out, and how far hosts have come with claiming what they had. */
+export interface HoldView {
+  readonly reason: "recover" | "restore" | "fork";
+  readonly since: string;
+  /** It takes longer by the time in which there is no leader. */
+  readonly notBefore: string;
+  readonly leases: number;
+  readonly claimed: number;
+  /** The other epoch of the same number, as it stands in the ids of events. */
+  readonly fork: string | null;
 }
 
 /** This node, on one screen. */
@@ -58,6 +71,7 @@ export interface StatusView {
     readonly leaderAgeMs: number | null;
     readonly nodes: number;
     readonly silent: number;
+    readonly hold: HoldView | null;
   } | null;
   readonly role: NodeView["role"];
   readonly lease: {
@@ -114,6 +128,8 @@ export interface Service {
   /** By id or name. @throws `NOT_FOUND` `PEER_UNREACHABLE` */
   routes(node: string): Promise<unknown>;
   removeNode(node: string): Promise<{ readonly id: string; readonly name: string }>;
+  /** Ends a hold before its time. */
+  releaseHold(): Promise<{ readonly claimed: number; readonly unclaimed: number }>;
   raft(): unknown;
   tokens(): readonly TokenView[];
   createToken(request: TokenRequest): Promise<TokenMade>;

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
 import { type CommandContext, ExitStatus, type Register } from "./command.ts";
+import { registerCluster } from "./cluster.ts";
 import { registerDemo } from "./demo.ts";
 import { renderError, renderErrorJson } from "./output.ts";
 import { registerEvent } from "./event.ts";
@@ -22,7 +23,7 @@ import { registerVersion } from "./version.ts";
 const COMMANDS: readonly Register[] = [
   ...[registerInit, registerJoin, registerRun, registerLeave],
   ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
-  ...[registerEvent, registerToken, registerDemo, registerVersion],
+  ...[registerCluster, registerEvent, registerToken, registerDemo, registerVersion],
   ...[registerSelfTest, registerProbe],
 ];
 

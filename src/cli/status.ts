@@ -20,7 +20,8 @@ function renderStatus(status: StatusView): string {
     row("backend", backendText(dataPlane)),
     row("routes", routesText(dataPlane)),
     row("cluster", clusterText(cluster)),
-    ...checks.filter(({ ok }) => !ok).map(({ name, why }) => `! ${name}: ${why ?? "not yet"}`),
+    ...checks.filter(({ ok, why }) => !ok || why !== undefined)
+      .map(({ name, why }) => `! ${name}: ${why ?? "not yet"}`),
     status.ready ? "ready" : "not ready",
   ];
   return `${lines.join("\n")}\n`;

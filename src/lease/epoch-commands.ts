@@ -2,7 +2,14 @@ import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
 import type { CommandOf } from "./command.ts";
 import { clusterOf, configOf, type Context, memberOf } from "./context.ts";
-import { beginHold, endHold, forgetClaims, leasesOfThisEpoch, theHold } from "./hold.ts";
+import {
+  beginHold,
+  endHold,
+  forgetClaims,
+  holdDurationMs,
+  leasesOfThisEpoch,
+  theHold,
+} from "./hold.ts";
 import { equalEpoch, isFork, SINGLE } from "./records.ts";
 
 /**
@@ -26,19 +33,9 @@ export function reformCluster(context: Context, command: CommandOf<"cluster.refo
   const ancestors = [...cluster.ancestors ?? [], ended];
   draft.put("cluster", SINGLE, { ...cluster, epoch, ancestors });
   draft.put("group", SINGLE, { voters: [raftId], learners: [] });
-  forgetProcesses(context);
   forgetClaims(draft);
   const { leaseTtlMs } = configOf(context);
-  return { ...beginHold(draft, { reason, sinceWallMs: wallMs, leaseTtlMs }) };
-}
-
-/** Which processes live is to be said anew: their disks may know later ones than this state. */
-function forgetProcesses({ draft }: Context): void {
-  for (const { key, body } of [...draft.all("node")]) {
-    if (body.incarnation === undefined && body.silent === undefined) continue;
-    const { incarnation: _, silent: __, ...rest } = body;
-    draft.put("node", key, rest);
-  }
+  return { ...beginHold(draft, { reason, sinceWallMs: wallMs }, { leaseTtlMs, wallMs }) };
 }
 
 /** Conditional on the epoch and, unless it is to be ended early, on the lease clock. */
@@ -74,9 +71,10 @@ export function noteFork(context: Context, command: CommandOf<"cluster.fork-seen
     });
   }
   const hold = theHold(draft);
-  if (hold?.fork !== undefined && hold.endsMs - draft.clockMs > hold.durationMs / 2) return null;
   const { leaseTtlMs } = configOf(context);
+  const leftMs = (hold?.endsMs ?? 0) - draft.clockMs;
+  if (hold?.fork !== undefined && leftMs > holdDurationMs(leaseTtlMs) / 2) return null;
   const { reason = "fork", sinceWallMs = wallMs } = hold ?? {};
-  beginHold(draft, { reason, sinceWallMs, leaseTtlMs, fork: other });
+  beginHold(draft, { reason, sinceWallMs, fork: other }, { leaseTtlMs, wallMs });
   return null;
 }

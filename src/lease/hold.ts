@@ -4,7 +4,12 @@ import { SINGLE } from "./records.ts";
 import { type Draft, type StateReader, theCluster } from "./state.ts";
 
 /** No holder believes in its lease for longer than this without a word of the cluster. */
-export const HOLD_MIN_MS = 24 * 3_600_000;
+const HOLD_MIN_MS = 24 * 3_600_000;
+
+/** Until nobody believes any more in what is not known. */
+export function holdDurationMs(leaseTtlMs: number): number {
+  return Math.max(leaseTtlMs, HOLD_MIN_MS);
+}
 
 /** Why the cluster gives nothing out, if that is so. */
 export function theHold(state: StateReader): HoldBody | undefined {
@@ -17,12 +22,12 @@ export function theHold(state: StateReader): HoldBody | undefined {
  */
 export function beginHold(
   draft: Draft,
-  hold: Pick<HoldBody, "reason" | "fork" | "sinceWallMs"> & { readonly leaseTtlMs: number },
+  hold: Pick<HoldBody, "reason" | "fork" | "sinceWallMs">,
+  { leaseTtlMs, wallMs }: { readonly leaseTtlMs: number; readonly wallMs: number },
 ): HoldBody {
-  const { leaseTtlMs, ...said } = hold;
-  const durationMs = Math.max(leaseTtlMs, HOLD_MIN_MS);
+  const durationMs = holdDurationMs(leaseTtlMs);
   const endsMs = draft.clockMs + durationMs;
-  const body = { ...said, durationMs, endsMs };
+  const body = { ...hold, endsMs, untilWallMs: wallMs + durationMs };
   draft.put("hold", SINGLE, body);
   for (const { key } of [...draft.all("lease")]) {
     const deadline = draft.get("deadline", key)?.body ?? { deadlineMs: 0 };
@@ -68,7 +73,8 @@ export function onHold(
   return new DenimError("ON_HOLD", `${what}: the cluster is on hold`, {
     why: `${REASONS[hold.reason]}, and hosts may hold leases that it does not know; ` +
       `it ends on ${new Date(wallMs + leftMs).toISOString()} at the earliest`,
-    fix: "wait; what hosts can prove to hold, they get back at once",
+    fix: "wait; hosts that are sure of their leases have them back at once. To end it with a " +
+      "risk: denim cluster release-hold",
   });
 }
 

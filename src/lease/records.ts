@@ -48,9 +48,10 @@ export interface ClusterBody {
 export interface HoldBody {
   readonly reason: "recover" | "restore" | "fork";
   readonly sinceWallMs: number;
-  readonly durationMs: number;
   /** On the lease clock. */
   readonly endsMs: number;
+  /** The same by the leader's wall clock, had there always been a leader since. */
+  readonly untilWallMs: number;
   /** Another history with the same number that somebody has met. */
   readonly fork?: Epoch;
 }

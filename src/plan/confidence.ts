@@ -41,6 +41,14 @@ export function modeOf(confidence: Confidence): Mode {
 }
 
 /**
+ * Whether single records may be followed although the mode is to add only: in a hold, those that
+ * were made in its own epoch. Everything but the hold has to be as for a full pass.
+ */
+export function mayFollowClaims(confidence: Confidence): boolean {
+  return confidence.hold && modeOf({ ...confidence, hold: false }) === "full";
+}
+
+/**
  * What to record as programmed after a pass; `undefined` leaves the record as it is. Within one
  * history it only grows, also by passes that only add, so that nothing older may remove what they
  * made; another history is recorded by a full pass only.

@@ -6,7 +6,7 @@ import { hostGw } from "../../plugins/host-gw/mod.ts";
 import { DataPlane } from "../../src/agent/data-plane.ts";
 import type { LeaseStanding } from "../../src/agent/leasing.ts";
 import { BackendRegistry } from "../../src/backend/registry.ts";
-import { parseAddress } from "../../src/ip/address.ts";
+import { formatAddress, parseAddress } from "../../src/ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../src/ip/prefix.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
 import { theNetwork } from "../../src/lease/state.ts";
@@ -15,7 +15,7 @@ import { IdentityFolder } from "../../src/store/identity.ts";
 import { fastClock, until } from "../support/fast-clock.ts";
 import { subnetFileAt } from "../../src/host/subnet-file.ts";
 import { temporaryFolder } from "../support/folders.ts";
-import { EPOCH, joiner, OPEN_TOKEN } from "../support/ledger.ts";
+import { attributes, EPOCH, joiner, LATER, OPEN_TOKEN } from "../support/ledger.ts";
 import { RecordingLogger } from "../support/log.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 import { route } from "../support/routes.ts";
@@ -140,7 +140,7 @@ t.test("what is programmed is on disk before the first route is", async (t) => {
   t.same(readProgrammed(one), { format: 1, epoch, revision, networks: ["10.5.0.0/16"] });
 });
 
-function readProgrammed(one: Host): { revision: number } {
+function readProgrammed(one: Host): { revision: number; epoch: { n: number } } {
   return JSON.parse(readFileSync(join(one.folder, "identity", "programmed.json"), "utf8"));
 }
 
@@ -266,4 +266,39 @@ t.test("who leaves takes its own routes and its file away, and nothing else", as
   t.same(one.routes, ["10.99.0.0/24"], "another network's routes are not this daemon's");
   t.ok(one.kernel.routes.some(({ destination }) => formatPrefix(destination) === "10.5.200.0/24"));
   t.equal(one.env, undefined);
+});
+
+/** Where the route to a subnet leads. */
+function gatewayOf(one: Host, subnet: string): string | undefined {
+  const found = one.kernel.routes.find(({ destination }) => formatPrefix(destination) === subnet);
+  return found?.via && formatAddress(found.via);
+}
+
+t.test("in a hold nothing goes, and only leases of its epoch are followed", async (t) => {
+  const one = host(t);
+  for (const n of [2, 3, 4]) one.join(n);
+  await one.start(t);
+  t.equal(one.routes.length, 4);
+  await until("that is recorded", () => readProgrammed(one).revision > 0);
+  // What the new epoch goes on from knows neither host 4 nor where host 2 has moved to.
+  one.cluster.apply({ kind: "node.remove", node: "id4" });
+  const moved = { ...attributes(2), publicIp: "192.168.0.77" };
+  one.cluster.apply({ kind: "cluster.reform", epoch: LATER, reason: "restore", node: "id0" });
+  await one.pass();
+  t.equal(one.plane.lastPass?.mode, "add-only");
+  one.kernel.dropRoute(parsePrefix("10.5.1.0/24"));
+  one.cluster.apply({
+    kind: "lease.claim",
+    ...{ node: "id2", subnets: ["10.5.3.0/24"], attributes: moved },
+    ...{ epoch: EPOCH, revision: 99, locallyValid: true },
+  });
+  await until("a claim is followed", () => gatewayOf(one, "10.5.3.0/24") === "192.168.0.77");
+  await until("what is missing is added", () => one.routes.includes("10.5.1.0/24"));
+  t.ok(one.routes.includes("10.5.5.0/24"), "host 4 may have come back in what was lost");
+  t.equal(readProgrammed(one).epoch.n, 1);
+
+  one.cluster.apply({ kind: "cluster.release-hold", epoch: LATER, early: true });
+  await until("then it goes", () => !one.routes.includes("10.5.5.0/24"));
+  t.equal(one.plane.lastPass?.mode, "full");
+  await until("and the new epoch is the recorded one", () => readProgrammed(one).epoch.n === 2);
 });

@@ -103,27 +103,28 @@ t.test("a program that cannot read the cluster's state is not let in", async (t)
 
 /** What one that asks answers to a server of another epoch, by how long it had no leader. */
 const MINUTE_MS = 60_000;
-const moves: readonly [string, Epoch, Epoch, number | undefined, string][] = [
+const moves: readonly [string, Epoch, Epoch, number, string, Hello["wants"]?][] = [
   ["the own epoch", EPOCH, EPOCH, 0, "on"],
   ["a later one, while its own servers may come back", EPOCH, LATER, MINUTE_MS - 1, "not"],
   ["a later one, once they have had their time", EPOCH, LATER, MINUTE_MS, "on"],
-  ["a later one, as a server", EPOCH, LATER, undefined, "not"],
+  ["a later one, with a log of its own", EPOCH, LATER, 60 * MINUTE_MS, "not", "peer"],
   ["an earlier one", LATER, EPOCH, 60 * MINUTE_MS, "not"],
   ["one with the same number", EPOCH, { ...EPOCH, random: "cc" }, 60 * MINUTE_MS, "not"],
 ];
 
-for (const [what, own, theirs, leaderlessMs, outcome] of moves) {
+for (const [what, own, theirs, leaderlessMs, outcome, wants = "watch"] of moves) {
   t.test(`a server of ${what}: ${outcome === "on" ? "goes on with it" : "stays"}`, async (t) => {
-    const verdict = judgeServer(own, theirs, leaderlessMs);
+    const verdict = judgeServer({ wants, epoch: own }, { epoch: theirs }, leaderlessMs);
     t.equal("ok" in verdict ? "on" : "not", outcome);
     if (!("ok" in verdict)) t.equal(verdict.code, "EPOCH_MISMATCH");
   });
 }
 
 t.test("a server is told how it comes into a later epoch, an agent how long it waits", async (t) => {
-  const server = judgeServer(EPOCH, LATER, undefined);
+  const later = { epoch: LATER };
+  const server = judgeServer({ wants: "peer", epoch: EPOCH }, later);
   t.ok("fix" in server && /denim rejoin/.test(server.fix!));
-  const agent = judgeServer(EPOCH, LATER, 20_000);
+  const agent = judgeServer({ wants: "watch", epoch: EPOCH }, later, 20_000);
   t.ok("why" in agent && /have 40 s to come back/.test(agent.why!));
 });
 

@@ -4,10 +4,20 @@ import { Leasing, type LeasingOptions } from "../../src/agent/leasing.ts";
 import { DenimError } from "../../src/base/errors.ts";
 import type { Random } from "../../src/base/random.ts";
 import { seededRandom } from "../../src/base/random.ts";
+import { FEATURES } from "../../src/lease/feature-level.ts";
+import type { Command } from "../../src/lease/command.ts";
 import type { Holding } from "../../src/lease/holding.ts";
 import type { LeaseAttributes } from "../../src/lease/records.ts";
 import { FakeClock } from "../support/clock.ts";
-import { attributes, DAY_MS, HOUR_MS, joiner, OPEN_TOKEN } from "../support/ledger.ts";
+import {
+  attributes,
+  DAY_MS,
+  EPOCH,
+  HOUR_MS,
+  joiner,
+  LATER,
+  OPEN_TOKEN,
+} from "../support/ledger.ts";
 import { RecordingLogger } from "../support/log.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 
@@ -38,6 +48,10 @@ class Host {
       ...{ clock: this.clock, logger: this.log, random: EVEN, bootId: BOOT },
       holding: this.kept.at(-1),
       attributes: () => this.attributes,
+      introduction: () => ({
+        ...{ name: "host1", role: "agent", address: "192.168.0.1:7470", version: "0.1.0" },
+        features: FEATURES,
+      }),
       keep: (holding) => Promise.resolve(void this.kept.push(holding)),
       onChange: () => this.changes++,
       ...options,
@@ -264,13 +278,11 @@ t.test("what peers are told changes with the next renewal, which can be hurried"
 t.test("failures are repeated ever more slowly, up to ten seconds, and said once", async (t) => {
   const host = Host.joined();
   const sentMs: number[] = [];
-  const refusing = Object.assign(Object.create(host.cluster) as MemoryCluster, {
-    propose: () => {
-      sentMs.push(host.clock.monotonicMs());
-      return Promise.reject(new DenimError("NO_LEADER", "Nobody leads"));
-    },
-  });
-  await host.start(t, { cluster: refusing });
+  host.cluster.propose = () => {
+    sentMs.push(host.clock.monotonicMs());
+    return Promise.reject(new DenimError("NO_LEADER", "Nobody leads"));
+  };
+  await host.start(t);
   await host.clock.advance(60_000);
   const gaps = sentMs.slice(1).map((atMs, i) => atMs - sentMs[i]!);
   t.ok(gaps[0]! <= 500, `${gaps}`);
@@ -296,4 +308,113 @@ t.test("it stops at once although nobody answers", async (t) => {
   await host.start(t);
   await host.leasing[Symbol.asyncDispose]();
   t.equal(host.kind, "none");
+});
+
+/** The cluster goes on in a new epoch, on what it knows of host 1 now. */
+function reform(host: Host): void {
+  host.cluster.apply({ kind: "cluster.reform", epoch: LATER, reason: "recover", node: "id0" });
+}
+
+function endHold(host: Host): void {
+  host.cluster.apply({ kind: "cluster.release-hold", epoch: LATER, early: true });
+}
+
+function lastClaim(host: Host) {
+  const claim = host.cluster.commands.findLast(({ kind }) => kind === "lease.claim");
+  return claim as Extract<Command, { kind: "lease.claim" }>;
+}
+
+t.test("a new epoch is met with a claim at once, and then the lease is renewed in it", async (t) => {
+  const host = await Host.joined().start(t);
+  const { revision } = host.kept.at(-1)!;
+  const changes = host.changes;
+  const from = host.cluster.commands.length + 1;
+  reform(host);
+  await host.clock.advance(10);
+  t.same(host.commands(from), ["lease.claim"]);
+  const claim = lastClaim(host);
+  t.same([claim.epoch, claim.revision, claim.locallyValid], [EPOCH, revision, true]);
+  t.same([host.kind, host.kept.at(-1)!.epoch], ["held", LATER]);
+  t.equal(host.changes, changes, "it was held all the time");
+  await host.clock.advance(8 * HOUR_MS + 60_000);
+  t.same(host.commands(from), ["lease.claim", "lease.renew"]);
+});
+
+t.test("what is not trusted waits out the hold, quietly, and is claimed at its end", async (t) => {
+  const before = await Host.joined().start(t);
+  const host = Host.joined();
+  host.kept.push(before.kept.at(-1)!);
+  reform(host);
+  await host.start(t, { bootId: "boot-2" });
+  const standing = host.leasing.standing();
+  t.ok(standing.kind === "fenced" && standing.error?.code === "ON_HOLD");
+  t.equal(lastClaim(host).locallyValid, false);
+  t.same(host.commands().filter((kind) => kind === "lease.claim").length, 1);
+  await host.clock.advance(9 * 60_000);
+  t.same(host.commands().filter((kind) => kind === "lease.claim").length, 1);
+  t.equal(host.kind, "fenced");
+  endHold(host);
+  await host.clock.advance(10);
+  t.equal(host.kind, "held");
+  t.same(host.subnets, ["10.5.2.0/24"]);
+});
+
+t.test("to be told to wait ends the trust, also after a restart", async (t) => {
+  const host = await Host.joined().start(t);
+  await host.leasing[Symbol.asyncDispose]();
+  reform(host);
+  // As after a fork that was decided for the other side.
+  host.kept.push({ ...host.kept.at(-1)!, epoch: { n: 1, random: "00000000000000cc" } });
+  await host.start(t);
+  t.equal(lastClaim(host).locallyValid, true);
+  t.equal(host.kind, "fenced");
+  t.equal(host.kept.at(-1)!.ttlMs, 0);
+});
+
+t.test("a node that the cluster has lost makes itself known before it claims", async (t) => {
+  const before = await Host.joined().start(t);
+  const host = new Host();
+  host.kept.push(before.kept.at(-1)!);
+  reform(host);
+  await host.start(t);
+  t.same(host.commands().slice(-2), ["node.readmit", "lease.claim"]);
+  t.equal(host.cluster.view().state.get("node", "id1")?.body.name, "host1");
+  t.same([host.kind, host.subnets], ["held", ["10.5.2.0/24"]]);
+});
+
+t.test("one that was removed is not known again", async (t) => {
+  const host = await Host.joined().start(t);
+  await host.leasing[Symbol.asyncDispose]();
+  host.cluster.apply({ kind: "node.remove", node: "id1" });
+  reform(host);
+  await host.start(t);
+  const standing = host.leasing.standing();
+  t.ok(standing.kind === "fenced" && standing.error?.code === "NOT_A_MEMBER");
+  t.notOk(host.commands().includes("node.readmit"));
+});
+
+t.test("a subnet that was claimed by another before this one is not used yet", async (t) => {
+  const host = Host.joined();
+  await host.start(t);
+  host.cluster.apply({ kind: "node.join", tokenId: OPEN_TOKEN.tokenId, node: joiner(2) });
+  host.cluster.apply({ kind: "lease.release", node: "id2", subnets: ["10.5.3.0/24"] });
+  await host.leasing[Symbol.asyncDispose]();
+  reform(host);
+  host.cluster.apply({
+    kind: "lease.claim",
+    ...{ node: "id2", subnets: ["10.5.2.0/24"], attributes: attributes(2) },
+    ...{ epoch: EPOCH, revision: 7, locallyValid: true },
+  });
+  host.kept.push({ ...host.kept.at(-1)!, revision: 8 });
+  const changes = host.changes;
+  await host.start(t);
+  const standing = host.leasing.standing();
+  t.ok(standing.kind === "fenced" && standing.error?.code === "LEASE_FENCED");
+  t.equal(host.cluster.view().state.get("lease", "10.5.2.0/24")?.body.node, "id1");
+  const asked = host.cluster.commands.length;
+  await host.clock.advance(60_000);
+  t.ok(host.cluster.commands.length - asked < 20, "it does not ask without a pause");
+  await host.clock.advance(26 * HOUR_MS);
+  t.equal(host.kind, "held");
+  t.ok(host.changes > changes);
 });

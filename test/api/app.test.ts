@@ -38,6 +38,7 @@ const READS = [
 
 const WRITES: readonly (readonly [string, string])[] = [
   ...[["PUT", "/v1/network"], ["DELETE", "/v1/nodes/id1"], ["POST", "/v1/leave"]] as const,
+  ["POST", "/v1/hold/release"],
   ...[["POST", "/v1/tokens"], ["DELETE", "/v1/tokens/x"]] as const,
 ];
 
@@ -150,7 +151,7 @@ t.test("an answer says which state it comes from, and how old that may be", asyn
   for (const path of ["/v1/network", "/v1/leases", "/v1/nodes"]) {
     const { headers } = await ask(path);
     t.equal(headers.get("denim-revision"), String(service.cluster.view().position.revision));
-    t.match(headers.get("denim-stale-ms"), /^\d+$/);
+    t.match(headers.get("denim-stale-ms") ?? "", /^\d+$/);
   }
   t.equal((await ask("/v1/nodes/nobody")).headers.get("denim-revision"), null);
 });
@@ -235,6 +236,16 @@ t.test("a token is made as it was asked for, and its request is read strictly", 
   t.same(await (await ask("/v1/tokens/abcd1234", { method: "DELETE" })).json(), {
     revoked: "abcd1234",
   });
+});
+
+t.test("a hold is ended, and what is known of it is in the health of the node", async (t) => {
+  const { ask, service } = api();
+  const ended = await ask("/v1/hold/release", { method: "POST" });
+  t.same(await ended.json(), { claimed: 2, unclaimed: 1 });
+  t.same(service.calls, ["release hold"]);
+  service.view = { ...STATUS, checks: [{ name: "hold", ok: true, why: "it was recovered" }] };
+  const health = await ask("/readyz");
+  t.same([health.status, await health.text()], [200, "ok   hold: it was recovered\nready\n"]);
 });
 
 t.test("nodes are put out, and this one leaves", async (t) => {

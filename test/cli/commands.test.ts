@@ -87,6 +87,11 @@ const READS: readonly (readonly [string, RegExp, string])[] = [
   ["token list", /^ID +NAME[^]*\nabcd1234 +– +server +any/, "items"],
   ["node rm host1", /^name of host1 is out\n$/, "name"],
   ["token revoke abcd1234", /^abcd1234 is revoked\n$/, "revoked"],
+  [
+    "cluster release-hold --accept-risk",
+    /^The hold is over: 2 leases go on, 1 end unless they are claimed\.\n$/,
+    "claimed",
+  ],
   ["leave --yes", /^This host has left; 10\.5\.1\.0\/24 is free again\.\n$/, "subnets"],
 ];
 
@@ -116,6 +121,9 @@ t.test("what is not well is on the first screen", async (t) => {
   const { out } = await machine.type("status");
   t.match(out, /10\.5\.1\.0\/24 {3}fenced: taken\n/);
   t.match(out, /\n! lease: taken\nnot ready\n$/);
+  const note = { name: "hold", ok: true, why: "it was recovered" };
+  machine.service.view = { ...STATUS, checks: [...STATUS.checks, note] };
+  t.match((await machine.type("status")).out, /\n! hold: it was recovered\nready\n$/);
   const dataPlane = { ...STATUS.dataPlane, mode: "add-only", routes: {} } as const;
   machine.service.view = { ...STATUS, cluster: { ...STATUS.cluster!, leader: null }, dataPlane };
   const lost = (await machine.type("status")).out;
@@ -123,6 +131,15 @@ t.test("what is not well is on the first screen", async (t) => {
   t.match(lost, /none · only adding/);
   machine.service.view = { ...STATUS, cluster: null };
   t.match((await machine.type("status")).out, /cluster {3}none/);
+});
+
+t.test("a hold is not ended by who has not heard of the risk", async (t) => {
+  const machine = await Machine.open(t);
+  const { status, err } = await machine.type("cluster", "release-hold");
+  t.equal(status, 2);
+  t.match(err, /Two hosts may come to use the same subnet/);
+  t.match(err, /--accept-risk/);
+  t.same(machine.service.calls, []);
 });
 
 t.test("every kind of failure has its exit status, its words, and its JSON", async (t) => {

@@ -1,5 +1,10 @@
 import t from "tap";
-import { type Confidence, modeOf, positionAfter } from "../../src/plan/confidence.ts";
+import {
+  type Confidence,
+  mayFollowClaims,
+  modeOf,
+  positionAfter,
+} from "../../src/plan/confidence.ts";
 
 const epoch = { n: 3, random: "a1" };
 
@@ -41,4 +46,14 @@ t.test("the record grows within a history, and changes history by a full pass on
   t.same(positionAfter({ ...sure, epoch: later, revision: 1 }), { epoch: later, revision: 1 });
   t.equal(positionAfter({ ...sure, epoch: later, revision: 1, hold: true }), undefined);
   t.equal(positionAfter({ ...sure, programmed: undefined, confirmedByLeader: false }), undefined);
+});
+
+t.test("in a hold single records may be followed where all else is sure", async (t) => {
+  const hold = { ...sure, hold: true };
+  t.equal(mayFollowClaims(hold), true);
+  t.equal(mayFollowClaims({ ...hold, epoch: { n: 4, random: "b2" }, revision: 1 }), true);
+  t.equal(mayFollowClaims(sure), false, "there is no need");
+  t.equal(mayFollowClaims({ ...hold, confirmedByLeader: false }), false);
+  t.equal(mayFollowClaims({ ...hold, revision: 99 }), false);
+  t.equal(mayFollowClaims({ ...hold, epoch: { n: 3, random: "b2" } }), false);
 });

@@ -16,6 +16,7 @@ export const STATUS: StatusView = {
     leaderAgeMs: 120,
     nodes: 2,
     silent: 0,
+    hold: null,
   },
   role: "leader",
   lease: { state: "held", subnets: ["10.5.1.0/24"], trustedForMs: 86_000_000, why: null },
@@ -126,6 +127,11 @@ export class FakeService implements Service {
   revokeToken = (id: string) => {
     this.calls.push(`revoke ${id}`);
     return Promise.resolve();
+  };
+
+  releaseHold = () => {
+    this.calls.push("release hold");
+    return Promise.resolve({ claimed: 2, unclaimed: 1 });
   };
 
   leave = () => {
