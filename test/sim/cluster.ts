@@ -100,7 +100,6 @@ export class SimCluster {
     return {
       nodeId: `n${number}`,
       ...{ name: host.name, role, address: host.address, version: "0.1.0" },
-      features: FEATURES,
       csrKey: `key${number}`,
       storeId: `store${number}`,
       certificateEndsWallMs: Math.floor(host.wallMs) + CERTIFICATE_MS,

@@ -198,9 +198,9 @@ export const MUTANTS: readonly Mutant[] = [
     "removal-frees-at-once",
     "a removed node may live on, and use its subnet until its lease ends",
     edit(
-      "src/lease/lease-commands.ts",
-      'free(context, lease, { how: "removed", quarantineEndsMs });',
-      'free(context, lease, { how: "removed", quarantineEndsMs: 0 });',
+      "src/lease/tenure.ts",
+      "quarantineEndsMs: believedUntilMs(context, lease),",
+      "quarantineEndsMs: 0,",
     ),
   ),
   mutant(
