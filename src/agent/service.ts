@@ -168,6 +168,10 @@ export class NodeService implements Service {
     return this.#present().control.cluster.view()?.position;
   }
 
+  staleMs(): number | undefined {
+    return this.#present().control.cluster.view()?.leaderAgeMs;
+  }
+
   async metrics(): Promise<string> {
     return await this.#metrics.text(this.#options.node());
   }

@@ -29,6 +29,12 @@ export function createApi(options: ApiOptions): Hono {
     if (rights === "read") guard(context);
     await next();
   });
+  for (const path of ["/v1/network", "/v1/leases", "/v1/nodes"]) {
+    app.get(`${path}/*`, async (context, next) => {
+      await next();
+      sayHowFresh(service, context);
+    });
+  }
   app.get("/", (context) => {
     const { node } = service.status();
     return context.json({ name: "denim", version: node.version, api: "/v1" });
@@ -70,6 +76,14 @@ function guard(context: Context): void {
       fix: "use an address, or localhost",
     });
   }
+}
+
+/** From which state an answer comes, and how long ago a leader stood behind that. */
+function sayHowFresh(service: Service, context: Context): void {
+  if (!context.res.ok) return;
+  const [position, staleMs] = [service.position(), service.staleMs()];
+  if (position !== undefined) context.header("Denim-Revision", String(position.revision));
+  if (staleMs !== undefined) context.header("Denim-Stale-Ms", String(Math.ceil(staleMs)));
 }
 
 /** A path that is there for other methods is a mistake of another kind. */

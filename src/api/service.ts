@@ -138,5 +138,7 @@ export interface Service {
   leave(): Promise<{ readonly subnets: readonly string[] }>;
   follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed>;
   position(): Position | undefined;
+  /** Milliseconds since a leader stood behind what this node knows; `undefined`: never. */
+  staleMs(): number | undefined;
   metrics(): Promise<string>;
 }

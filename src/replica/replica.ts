@@ -26,6 +26,7 @@ import { Reads } from "./reads.ts";
 import { restoredFrom } from "./restore.ts";
 import { LOG_LIMITS, type LogLimits, Turns } from "./turn.ts";
 import { unknownOutcome, Waiters } from "./waiters.ts";
+import { WriteWatch } from "./write-watch.ts";
 
 /** How fast a group notices and decides. One tick is the unit of everything else. */
 export const PROFILES = {
@@ -64,6 +65,7 @@ export class Replica implements Cluster {
   readonly #waiters = new Waiters();
   readonly #proposals: Proposals;
   readonly #reads: Reads;
+  readonly #watch: WriteWatch;
   readonly #observers = new Observers();
   readonly #periods: Cancel[] = [];
   /** Snapshots that have come whole, by their index, until the core wants them installed. */
@@ -90,10 +92,11 @@ export class Replica implements Cluster {
       restored: restoredFrom(store.loaded, copy),
     });
     this.#proposals = new Proposals({ core: this.#core, clock, copy, waiters: this.#waiters });
+    this.#watch = new WriteWatch(clock, logger);
     this.#reads = new Reads(this.#core, { clock, random });
     this.#turns = new Turns({
       ...{ core: this.#core, store, copy, peers, logger },
-      ...{ waiters: this.#waiters, reads: this.#reads },
+      ...{ waiters: this.#waiters, reads: this.#reads, watch: this.#watch },
       logLimits: options.logLimits ?? LOG_LIMITS,
       takeIncoming: (meta) => this.#takeIncoming(meta.index),
     });
@@ -215,7 +218,7 @@ export class Replica implements Cluster {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end(new DenimError("CANCELLED", "This server is stopping"));
-    await this.#running;
+    await Promise.race([this.#running, this.#watch.hung]);
     if (!this.#failed && this.#options.copy.dirty) await this.#turns.flush();
     this.#waiters.failAll(unknownOutcome("the daemon is stopping"));
   }
@@ -269,7 +272,10 @@ export class Replica implements Cluster {
 
   /** One tick, also after a pause: a burst would make a process campaign as it wakes. */
   #tick(): void {
-    this.#poke(() => this.#core.tick());
+    this.#poke(() => {
+      this.#watch.check();
+      this.#core.tick();
+    });
     if (!this.leads) return;
     const due = this.#proposals.due();
     if (due !== undefined) this.proposeHere(due).catch(() => {});

@@ -15,6 +15,7 @@ import type { Store, Write } from "../store/store.ts";
 import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
 import type { Waiters } from "./waiters.ts";
+import type { WriteWatch } from "./write-watch.ts";
 
 /** How much of the applied log is kept, in memory and on disk, for those slightly behind. */
 export interface LogLimits {
@@ -34,6 +35,7 @@ export interface TurnParts {
   readonly peers: Peers;
   readonly waiters: Waiters;
   readonly reads: Reads;
+  readonly watch: WriteWatch;
   readonly logger: Logger;
   readonly logLimits: LogLimits;
   /** The snapshot that a leader has sent, waiting for its turn. */
@@ -87,14 +89,14 @@ export class Turns {
   }
 
   async #write(write: Write): Promise<void> {
-    const { store, copy, core } = this.#parts;
+    const { store, copy, core, watch } = this.#parts;
     const trimTo = this.#trimTo();
-    await store.write({
+    await watch.over(store.write({
       ...write,
       ...(this.#hardState === undefined ? {} : { hardState: this.#hardState }),
       ...(copy.dirty ? { state: copy.takeUnwritten() } : {}),
       ...(trimTo === undefined ? {} : { trimTo }),
-    });
+    }));
     if (trimTo !== undefined) core.compact(store.trim.index);
   }
 
@@ -112,10 +114,10 @@ export class Turns {
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
-    const { store, copy, waiters, logger } = this.#parts;
+    const { store, copy, waiters, watch, logger } = this.#parts;
     const { applied, chain, records } = this.#parts.takeIncoming(meta);
     const hardState = this.#hardState!;
-    await store.install({ applied, records, log: { chain, hardState } });
+    await watch.over(store.install({ applied, records, log: { chain, hardState } }));
     copy.replace(applied, records);
     waiters.passOver(applied.index);
     logger.info("installed a snapshot", { index: applied.index, records: records.length });

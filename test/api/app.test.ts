@@ -146,6 +146,16 @@ t.test("how old an answer may be is the asker's choice", async (t) => {
   );
 });
 
+t.test("an answer says which state it comes from, and how old that may be", async (t) => {
+  const { ask, service } = api();
+  for (const path of ["/v1/network", "/v1/leases", "/v1/nodes"]) {
+    const { headers } = await ask(path);
+    t.equal(headers.get("denim-revision"), String(service.cluster.view().position.revision));
+    t.match(headers.get("denim-stale-ms") ?? "", /^\d+$/);
+  }
+  t.equal((await ask("/v1/nodes/nobody")).headers.get("denim-revision"), null);
+});
+
 t.test("the network is changed only by who says which one he means", async (t) => {
   const { ask, service } = api();
   const shown = await ask("/v1/network");

@@ -142,6 +142,7 @@ export class FakeService implements Service {
   follow = (from: Position | undefined, signal: AbortSignal) => this.cluster.follow(from, signal);
 
   position = () => this.cluster.view().position;
+  staleMs = () => this.cluster.view().leaderAgeMs;
 
   metrics = () => Promise.resolve("denim_ready 1\n");
 }
