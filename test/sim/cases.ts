@@ -184,7 +184,7 @@ async function reformedCluster(stage: Stage): Promise<void> {
   const survivor = await aLeader(stage);
   const known = await joined(stage, "agent", 1_500);
   const older = copyOf(survivor.disk.content);
-  await joined(stage, "agent", 0);
+  const newest = await joined(stage, "agent", 0);
   for (const host of stage.cluster.up.filter(({ identity }) => identity.canServe)) {
     host.kill();
     host.staysDown = host !== survivor;
@@ -195,9 +195,12 @@ async function reformedCluster(stage: Stage): Promise<void> {
     known.reboot();
     known.start();
   }
+  isolate(stage, newest);
   survivor.start();
+  await aLeader(stage);
   await insistOnJoining(stage, 20_000);
-  await stage.pass(90_000);
+  stage.cluster.network.heal();
+  await stage.pass(60_000);
   // Whoever lost its trust waits for a day, or for an operator who knows that nobody else is there.
   const cluster = clusterOf(await aLeader(stage))!;
   const { epoch } = cluster.view()!.position;
