@@ -22,12 +22,15 @@ export class MalformedHistory extends Error {
   }
 }
 
-interface Event {
-  readonly line: number;
+export interface Event {
   readonly process: string;
   readonly type: "invoke" | "ok" | "fail" | "info";
   readonly verb: "read" | "write" | "cas";
   readonly value: string;
+}
+
+interface LoggedEvent extends Event {
+  readonly line: number;
 }
 
 const EVENT = new RegExp(
@@ -38,12 +41,17 @@ const EVENT = new RegExp(
 const VALUE = /^(?:nil|-?\d+)$/;
 const PAIR = /^\[\s*(nil|-?\d+)[\s,]+(nil|-?\d+)\s*\]$/;
 
+/** The line of an event, as {@link parseJepsen} reads it. */
+export function jepsenLine({ process, type, verb, value }: Event): string {
+  return `INFO  jepsen.util - ${process}\t:${type}\t:${verb}\t${value}`;
+}
+
 /** Times are line numbers. Throws `MalformedHistory`. */
 export function parseJepsen(text: string): RegisterHistory {
   const events = text.split(/\r?\n/).flatMap(parseLine);
   if (events.length === 0) throw new MalformedHistory("it has no operation of a register");
   const result: Operation<RegisterOperation>[] = [];
-  const open = new Map<string, Event>();
+  const open = new Map<string, LoggedEvent>();
   for (const event of events) {
     const call = open.get(event.process);
     if (event.type === "invoke") {
@@ -60,13 +68,13 @@ export function parseJepsen(text: string): RegisterHistory {
   return [...result, ...[...open.values()].flatMap(unknown)];
 }
 
-function parseLine(text: string, index: number): Event[] {
+function parseLine(text: string, index: number): LoggedEvent[] {
   const groups = EVENT.exec(text.trimEnd())?.groups;
-  return groups === undefined ? [] : [{ ...groups, line: index + 1 } as unknown as Event];
+  return groups === undefined ? [] : [{ ...groups, line: index + 1 } as unknown as LoggedEvent];
 }
 
 /** What a call and its end say together: one operation, or none where they say nothing. */
-function outcome(call: Event, end: Event): Operation<RegisterOperation>[] {
+function outcome(call: LoggedEvent, end: LoggedEvent): Operation<RegisterOperation>[] {
   if (end.type === "info" || end.value === ":timed-out") return unknown(call);
   const times = { calledAt: call.line, returnedAt: end.line };
   if (end.type === "fail") {
@@ -84,27 +92,27 @@ function outcome(call: Event, end: Event): Operation<RegisterOperation>[] {
  * A failed operation did not happen. Yet one that says what it compared was answered: the register
  * held something else then. With a reason in that place (`:node-failure`) nobody compared.
  */
-function refused(end: Event): boolean {
+function refused(end: LoggedEvent): boolean {
   return end.verb === "cas" && PAIR.test(end.value);
 }
 
 /** It may take effect at any time after its call, or never; a read has none. */
-function unknown(call: Event): Operation<RegisterOperation>[] {
+function unknown(call: LoggedEvent): Operation<RegisterOperation>[] {
   return call.verb === "read" ? [] : [{ what: effect(call), calledAt: call.line }];
 }
 
-function effect(event: Event): RegisterOperation {
+function effect(event: LoggedEvent): RegisterOperation {
   if (event.verb === "write") return { kind: "write", value: number(event) };
   const [from, to] = pair(event);
   return { kind: "cas", from, to };
 }
 
-function number(event: Event): Value {
+function number(event: LoggedEvent): Value {
   if (!VALUE.test(event.value)) throw malformed(event, "that needs nil or a number");
   return canonical(event.value);
 }
 
-function pair(event: Event): readonly [Value, Value] {
+function pair(event: LoggedEvent): readonly [Value, Value] {
   const match = PAIR.exec(event.value);
   if (match === null) throw malformed(event, "that needs [from to]");
   return [canonical(match[1]!), canonical(match[2]!)];
@@ -115,6 +123,9 @@ function canonical(value: string): Value {
   return value === NIL ? NIL : String(BigInt(value));
 }
 
-function malformed({ process, type, verb, value, line }: Event, why: string): MalformedHistory {
+function malformed(
+  { process, type, verb, value, line }: LoggedEvent,
+  why: string,
+): MalformedHistory {
   return new MalformedHistory(`process ${process} :${type} :${verb} ${value}: ${why}`, line);
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import t from "tap";
 import { root } from "../support/root.ts";
 import type { Test } from "../support/tap.ts";
-import { MalformedHistory, parseJepsen } from "./jepsen.ts";
+import { type Event, jepsenLine, MalformedHistory, parseJepsen } from "./jepsen.ts";
 
 const node = join(root, "node_modules/.bin/node");
 const GOOD = ["0 :invoke :write 1", "0 :ok :write 1", "1 :invoke :read nil", "1 :ok :read 1"];
@@ -14,8 +14,8 @@ const BAD = [...GOOD.slice(0, 3), "1 :ok :read nil"];
 
 /** `0 :ok :read 1` as Jepsen logs it. */
 function logged(line: string): string {
-  const [, process, type, verb, value] = /^(\S+) (\S+) (\S+) (.+)$/.exec(line)!;
-  return `INFO  jepsen.util - ${process}\t${type}\t${verb}\t${value}`;
+  const { groups } = /^(?<process>\S+) :(?<type>\S+) :(?<verb>\S+) (?<value>.+)$/.exec(line)!;
+  return jepsenLine(groups as unknown as Event);
 }
 
 function whats(lines: readonly string[]): string[] {

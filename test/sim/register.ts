@@ -30,5 +30,5 @@ export const register: Model<RegisterOperation> = {
     }
   },
   looks: ({ kind }) => kind === "read" || kind === "refused",
-  reach: ({ kind }) => kind === "write" ? Infinity : 1,
+  overwrites: ({ kind }) => kind === "write",
 };

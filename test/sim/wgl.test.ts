@@ -1,6 +1,7 @@
 /** The checker against an order of everything, and histories that are known. */
 import fc from "fast-check";
 import t from "tap";
+import { seededRandom } from "../../src/base/random.ts";
 import { register, type RegisterOperation } from "./register.ts";
 import { checkLinearizable, type Operation } from "./wgl.ts";
 
@@ -35,8 +36,8 @@ interface Shape {
 
 /** What five clients see of one register, in which the operations take effect one by one. */
 function life(seed: number, { calls, values, lostShare }: Shape): Call[] {
-  const chance = chances(seed);
-  const number = (below: number) => Math.floor(chance() * below);
+  const random = seededRandom(seed);
+  const number = (limit: number) => random.below(limit);
   const idleSince = [0, 0, 0, 0, 0];
   const value = () => String(number(values));
   const result: Call[] = [];
@@ -47,10 +48,10 @@ function life(seed: number, { calls, values, lostShare }: Shape): Call[] {
     if (since >= now) continue;
     const wanted = [read(state), write(value()), cas(value(), value())];
     const what = wanted[number(3)]!;
-    if (what.kind !== "read" && chance() < lostShare) {
+    if (what.kind !== "read" && random.fraction() < lostShare) {
       // Long ago, by a client that has given up on it since; now, or never, it takes effect.
       result.push(at(number(now), undefined, what));
-      if (chance() < 0.5) state = register.step(state, what) ?? state;
+      if (random.fraction() < 0.5) state = register.step(state, what) ?? state;
       continue;
     }
     const returnedAt = now + number(8);
@@ -63,12 +64,6 @@ function life(seed: number, { calls, values, lostShare }: Shape): Call[] {
 
 function outcome(what: RegisterOperation, state: string): RegisterOperation {
   return what.kind === "cas" && what.from !== state ? refused(what.from) : what;
-}
-
-/** The numbers of Lehmer's generator, from 0 to below 1. */
-function chances(seed: number): () => number {
-  let last = seed + 1;
-  return () => (last = last * 48_271 % 0x7fffffff) / 0x7fffffff;
 }
 
 /** One read, at some part of the history, found something else. */

@@ -22,11 +22,8 @@ export interface Model<What> {
   step(state: string, what: What): string | undefined;
   /** Whether no such operation ever changes the state. */
   looks(what: What): boolean;
-  /**
-   * In how many states it is possible. Of two that lead from one state to the same other one, that
-   * with the greater reach is possible wherever the other is, and does the same there.
-   */
-  reach(what: What): number;
+  /** Whether it is possible in every state, and leads from each to the same one. */
+  overwrites(what: What): boolean;
 }
 
 export interface Operation<What> {
@@ -105,8 +102,6 @@ interface Open<What> {
 /** The lost operations of one kind: it makes no difference which of them took effect. */
 interface Lost<What> {
   readonly what: What;
-  readonly name: string;
-  readonly reach: number;
   bits: bigint;
 }
 
@@ -114,8 +109,11 @@ class Search<What> {
   readonly #model: Model<What>;
   readonly #limits: Limits;
   readonly #open = new Map<Operation<What>, Open<What>>();
-  /** By reach, the smallest first. */
-  readonly #lost: Lost<What>[] = [];
+  readonly #lost = new Map<string, Lost<What>>();
+  /** Those that overwrite. */
+  readonly #writes: Lost<What>[] = [];
+  /** By state: the others that are possible in it. */
+  readonly #chances = new Map<string, readonly Lost<What>[]>();
   #lostCount = 0;
   /** Whether nothing was left out that can have been reached. */
   #isWhole = true;
@@ -154,10 +152,25 @@ class Search<What> {
   #lose(what: What): void {
     const bit = 1n << BigInt(this.#lostCount++);
     const name = JSON.stringify(what);
-    const known = this.#lost.find((lost) => lost.name === name);
-    if (known !== undefined) known.bits |= bit;
-    else this.#lost.push({ what, name, reach: this.#model.reach(what), bits: bit });
-    this.#lost.sort((a, b) => a.reach < b.reach ? -1 : Number(a.reach > b.reach));
+    const known = this.#lost.get(name);
+    if (known !== undefined) {
+      known.bits |= bit;
+      return;
+    }
+    const lost = { what, bits: bit };
+    this.#lost.set(name, lost);
+    if (this.#model.overwrites(what)) this.#writes.push(lost);
+    else this.#chances.clear();
+  }
+
+  #chancesIn(state: string): readonly Lost<What>[] {
+    const known = this.#chances.get(state);
+    if (known !== undefined) return known;
+    const chances = [...this.#lost.values()].filter(({ what }) =>
+      !this.#model.overwrites(what) && this.#model.step(state, what) !== undefined
+    );
+    this.#chances.set(state, chances);
+    return chances;
   }
 
   /** All that can be reached with an operation done, which returns now. */
@@ -205,12 +218,13 @@ class Search<What> {
 
   #stepLost(from: Configuration, visit: (to: Configuration) => void): void {
     const { state: before, done, spent, spentCount } = from;
-    const states = new Set([before]);
-    for (const { what, bits } of this.#lost) {
+    const states = new Set<string>();
+    for (const { what, bits } of [...this.#chancesIn(before), ...this.#writes]) {
       const left = bits & ~spent;
       const state = left === 0n ? undefined : this.#after(from, what);
-      // Of two with the same effect here, the one with the greater reach is better kept for later.
-      if (state === undefined || states.has(state)) continue;
+      if (state === undefined || state === before) continue;
+      // What has its effect anywhere is better kept for later.
+      if (this.#model.overwrites(what) && states.has(state)) continue;
       states.add(state);
       const to = this.#limits.spends
         ? { state, done, before, spent: spent | lowest(left), spentCount: spentCount + 1 }
@@ -231,7 +245,7 @@ class Search<What> {
     for (const { what, bit } of this.#open.values()) {
       if ((to.done & bit) === 0n && this.#after(to, what) !== undefined) return true;
     }
-    return this.#lost.some(({ what, bits }) =>
+    return this.#chancesIn(to.state).some(({ what, bits }) =>
       this.#after(to, what) !== undefined && (bits & ~to.spent) !== 0n
     );
   }
