@@ -1,5 +1,13 @@
-import type { Check, HoldView, LeaseView, NodeView, StatusView } from "../api/service.ts";
+import type {
+  Check,
+  HoldView,
+  LeaseView,
+  NetworkView,
+  NodeView,
+  StatusView,
+} from "../api/service.ts";
 import type { DenimError } from "../base/errors.ts";
+import { parseNetworkConfig } from "../lease/network.ts";
 import { nodesWithLeases, type StateReader, theCluster, theGroup } from "../lease/state.ts";
 import { leasesOfThisEpoch, REASONS, theHold } from "../lease/hold.ts";
 import { formatAddress } from "../ip/address.ts";
@@ -7,6 +15,11 @@ import { formatEpoch } from "./epoch-watch.ts";
 import type { Node } from "./node.ts";
 
 /** What others are shown of the state: plain objects, nothing secret. */
+export function networkView(config: string, revision: number): NetworkView {
+  const { warnings } = parseNetworkConfig(config, { unknownKeys: "keep" });
+  return { config, revision, warnings };
+}
+
 export function leaseViews(state: StateReader): LeaseView[] {
   return [...state.all("lease")].map(({ key, body, modRevision }) => {
     const deadline = state.get("deadline", key);
