@@ -15,10 +15,11 @@ import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { EpochWatch } from "./epoch-watch.ts";
-import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
+import { helloOf, isWelcome, judgePeer, judgeServer, judgeStore, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import { readmitPeer, type ReadmittingParts } from "./readmitting.ts";
 import type { Settings } from "./settings.ts";
 import { type Beacons, cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
@@ -58,7 +59,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #copy: Copy;
   readonly #planning: Planning;
   readonly #groupCheck: GroupCheck;
-  readonly #serving: ServingParts;
+  readonly #serving: ServingParts & ReadmittingParts;
   #listener: Listening | undefined;
   #replica: Replica | undefined;
   #remote: Remote | undefined;
@@ -125,7 +126,8 @@ export class ControlPlane implements AsyncDisposable {
       hello: () => this.#hello("peer"),
       admit: this.epochs.noting((hello, who) => judgePeer(this.#copy.state, hello, who)),
       onPeer: (channel, { hello }) => {
-        if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
+        if (hello.wants === "rejoin") channel.start(readmitPeer(this.#serving, hello));
+        else if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
       ...(role === "server"
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
@@ -298,7 +300,10 @@ export class ControlPlane implements AsyncDisposable {
     const { channel, greeting } = await transport.dial(address, {
       ...{ clock, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: this.epochs.noting((server) => judgeServer(hello, server, this.#remote?.leaderlessMs)),
+      admit: this.epochs.noting((server) => {
+        const verdict = judgeServer(hello, server, this.#remote?.leaderlessMs);
+        return "ok" in verdict ? judgeStore(this.#copy.state, server) : verdict;
+      }),
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));
@@ -320,7 +325,7 @@ export class ControlPlane implements AsyncDisposable {
     };
   }
 
-  #servingParts(): ServingParts {
+  #servingParts(): ServingParts & ReadmittingParts {
     return {
       cluster: this.cluster,
       replica: () => this.#replica,
@@ -333,9 +338,11 @@ export class ControlPlane implements AsyncDisposable {
         await keepCaKey(caKey);
       },
       noteConnected: (_from, notice) => this.#planning.note(notice),
+      noteTwin: () => this.mesh.noteTwin(),
       ownRoutes: this.#options.ownRoutes,
       routesOf: (node, where) => this.errands.routesOf(node, where),
       letGo: (node, how) => this.errands.letGoOnce(node, how),
+      lives: (node) => this.errands.lives(node),
     };
   }
 }

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { sleep } from "../base/clock.ts";
 import { asDenimError, type DenimError } from "../base/errors.ts";
 import { enableForwarding } from "../host/sysctl.ts";
@@ -8,7 +7,7 @@ import { FEATURES } from "../lease/feature-level.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
-import { Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { assemble, type Made, type NodeParts } from "./assemble.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { DataPlane } from "./data-plane.ts";
@@ -63,14 +62,14 @@ export class Node implements AsyncDisposable {
    * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED` `UPGRADE_NEEDED`
    */
   static async start(parts: NodeParts): Promise<Node> {
-    const store = await (parts.store ?? Store.open(join(parts.settings.stateDir, "store")));
-    let node: Node | undefined;
+    let open: AsyncDisposable | undefined;
     try {
-      node = new Node(parts, await assemble(parts, store));
+      const node = new Node(parts, await assemble(parts, (store) => (open = store)));
+      open = node;
       await node.#run();
       return node;
     } catch (error) {
-      await (node ?? store)[Symbol.asyncDispose]();
+      await open?.[Symbol.asyncDispose]();
       throw error;
     }
   }

@@ -82,9 +82,12 @@ export function checksOf(node: Node): Check[] {
     check("routes", pass !== undefined, said(node.prepareError ?? node.data.failure)),
     check("subnet-file", node.data.subnetFileWritten, failed),
     check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
+    ...(node.control.mesh.hasTwin ? [check("identity", false, TWIN)] : []),
     ...notesOf(node),
   ];
 }
+
+const TWIN = "another host runs with the identity of this one, and servers refuse both";
 
 /** What has to be known, and does not keep containers from starting. */
 function notesOf(node: Node): Check[] {

@@ -62,7 +62,7 @@ async function removePath(path: string): Promise<void> {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   try {
     await using folder = await open(path, "r");
     await folder.sync();
@@ -75,7 +75,7 @@ function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-function fileError(message: string, cause: unknown): DenimError {
+export function fileError(message: string, cause: unknown): DenimError {
   const code = codeOf(cause);
   if (code === "EACCES" || code === "EPERM") {
     return new DenimError("PERMISSION_DENIED", message, {

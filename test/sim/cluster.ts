@@ -103,6 +103,7 @@ export class SimCluster {
       csrKey: `key${number}`,
       storeId: `store${number}`,
       certificateEndsWallMs: Math.floor(host.wallMs) + CERTIFICATE_MS,
+      features: FEATURES,
       attributes: { publicIp: host.ip, backendType: "host-gw", backendData: "null" },
     };
   }

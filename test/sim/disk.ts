@@ -1,4 +1,6 @@
 import type { Files } from "../../src/store/files.ts";
+import type { StorePlace } from "../../src/store/place.ts";
+import { Store } from "../../src/store/store.ts";
 import type { Operation, Range, Values } from "../../src/store/values.ts";
 import type { Process } from "./process.ts";
 
@@ -31,6 +33,8 @@ export type WriteObserver = (operations: readonly Operation[]) => void;
  */
 export class Disk {
   content: Content = { values: new Map(), files: new Map() };
+  /** Stores that were set aside, oldest first. */
+  readonly asides: Map<string, string>[] = [];
   readonly mood: DiskMood = { leastMs: 0.1, meanMs: 0.5, hung: false, failWith: undefined };
   /** Told of each write of values as it reaches the disk. */
   onWrite: WriteObserver = () => {};
@@ -44,6 +48,19 @@ export class Disk {
       get: (key) => Promise.resolve(this.content.values.get(key)),
       entries: (range) => Promise.resolve(this.#entries(range)),
       [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  /** Where the daemon has its store. */
+  placeFor(process: Process): StorePlace {
+    return {
+      open: () => Store.over(this.valuesFor(process)),
+      setAside: (wallMs) =>
+        this.#write(process, () => {
+          this.asides.push(this.content.values);
+          this.content = { ...this.content, values: new Map() };
+        }).then(() => `store.aside-${Math.floor(wallMs)}`),
+      putBack: () => Promise.reject(new Error("nobody founds a cluster here")),
     };
   }
 
