@@ -58,7 +58,7 @@ export interface Made {
   readonly incarnation: Incarnation;
   readonly holding: Holding | undefined;
   readonly seeds: readonly string[];
-  readonly control: (ownRoutes: () => unknown) => ControlPlane;
+  readonly control: (ownRoutes: () => unknown, isDiskLow: () => boolean) => ControlPlane;
   readonly data: (
     control: ControlPlane,
     standing: () => LeaseStanding,
@@ -109,7 +109,7 @@ export async function assemble(
   const { incarnation, starts } = await noteStart(store, nodeId, random);
   return {
     ...{ record, store, incarnation, seeds, holding: lease },
-    control: (ownRoutes) =>
+    control: (ownRoutes, isDiskLow) =>
       new ControlPlane({
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
@@ -119,7 +119,7 @@ export async function assemble(
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
         beacons: { self: nodeId, remembered, seeds },
-        ownRoutes,
+        ...{ ownRoutes, isDiskLow },
       }),
     data: (control, standing, onAttributes) =>
       new DataPlane({

@@ -41,6 +41,8 @@ export interface ControlPlaneOptions extends Self {
   readonly logger: Logger;
   /** The routes of this node, as its reconciler last saw them. */
   readonly ownRoutes: () => unknown;
+  /** Somebody else should lead. */
+  readonly isDiskLow: () => boolean;
 }
 
 /** Whoever left is told so before its connections end. */
@@ -84,7 +86,7 @@ export class ControlPlane implements AsyncDisposable {
       onUnreachable: (raftId) => this.#replica?.reportUnreachable(raftId),
     });
     this.#planning = new Planning({
-      ...{ self: options.nodeId, state, mesh: this.mesh, clock },
+      ...{ self: options.nodeId, state, mesh: this.mesh, clock, isDiskLow: options.isDiskLow },
       logger: logger.child("planner"),
       replica: () => this.#replica,
       caKey: options.caKey,
@@ -337,7 +339,7 @@ export class ControlPlane implements AsyncDisposable {
         }
         await keepCaKey(caKey);
       },
-      noteConnected: (_from, notice) => this.#planning.note(notice),
+      noteConnected: (from, notice) => this.#planning.note(from, notice),
       noteTwin: () => this.mesh.noteTwin(),
       ownRoutes: this.#options.ownRoutes,
       routesOf: (node, where) => this.errands.routesOf(node, where),

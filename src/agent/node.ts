@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { assemble, type Made, type NodeParts } from "./assemble.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { DataPlane } from "./data-plane.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { Leasing } from "./leasing.ts";
 import { advertised } from "./place.ts";
 import { serversOf } from "./servers.ts";
@@ -26,6 +27,7 @@ export class Node implements AsyncDisposable {
   readonly settings: Settings;
   readonly control: ControlPlane;
   readonly data: DataPlane;
+  readonly disk: DiskWatch;
   readonly #parts: NodeParts;
   readonly #store: Store;
   readonly #incarnation: Incarnation;
@@ -47,7 +49,12 @@ export class Node implements AsyncDisposable {
     this.#incarnation = made.incarnation;
     this.#seeds = made.seeds;
     this.#holding = made.holding;
-    this.control = made.control(() => this.data.routes());
+    const { place, settings, clock, logger } = parts;
+    this.disk = new DiskWatch({
+      ...{ place, limits: settings.disk, clock, logger: logger.child("disk") },
+      isServer: () => this.control.replica !== undefined,
+    });
+    this.control = made.control(() => this.data.routes(), () => this.disk.isLow);
     this.data = made.data(
       this.control,
       () => this.standing(),
@@ -110,6 +117,7 @@ export class Node implements AsyncDisposable {
     await this.#leasing?.[Symbol.asyncDispose]();
     await this.data[Symbol.asyncDispose]();
     await this.control[Symbol.asyncDispose]();
+    await this.disk[Symbol.asyncDispose]();
     await this.#remembering;
     await this.#store[Symbol.asyncDispose]();
   }

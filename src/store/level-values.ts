@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { Level } from "level";
 import { DenimError } from "../base/errors.ts";
 import { damaged } from "./codec.ts";
+import { storageError } from "./files.ts";
 import { findLostHead, findLostRecords } from "./leveldb-log.ts";
 import type { Operation, Range, Values } from "./values.ts";
 
@@ -21,7 +22,7 @@ export class LevelValues implements Values {
   /**
    * Creates what is missing.
    *
-   * @throws `STORE_LOCKED` `STORE_DAMAGED` `PERMISSION_DENIED` `STORE_FAILED`
+   * @throws `STORE_LOCKED` `STORE_DAMAGED` `PERMISSION_DENIED` `STORE_FAILED` `DISK_FULL`
    */
   static async open(path: string): Promise<LevelValues> {
     try {
@@ -73,9 +74,5 @@ function openError(path: string, error: unknown): DenimError {
   const why = cause?.message ?? (error as Error).message;
   // A file that another one names and that is not there was there once.
   if (/corrupt|no such file/i.test(why)) return damaged(why);
-  return new DenimError("STORE_FAILED", `Cannot open the store in ${path}`, {
-    why,
-    fix: "look at the disk (df, dmesg), then start again",
-    cause: error,
-  });
+  return storageError(`Cannot open the store in ${path}`, error);
 }

@@ -89,6 +89,8 @@ export interface CaDelivery {
 
 export interface ConnectedNotice {
   readonly nodes: readonly { readonly node: string; readonly startId: string }[];
+  /** The disk of who says this is running full. */
+  readonly isDiskLow?: boolean;
 }
 
 export interface LeaveRequest {

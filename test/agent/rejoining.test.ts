@@ -11,133 +11,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import t, { type Test } from "tap";
-import { hostGw } from "../../plugins/host-gw/mod.ts";
-import type { NodeParts } from "../../src/agent/assemble.ts";
-import { enterCluster, type Way } from "../../src/agent/entry.ts";
-import { Node } from "../../src/agent/node.ts";
-import { DEFAULT_SETTINGS } from "../../src/agent/settings.ts";
-import { BackendRegistry } from "../../src/backend/registry.ts";
-import { systemClock } from "../../src/base/clock.ts";
+import t from "tap";
 import { ERRORS, isDenimError } from "../../src/base/errors.ts";
-import { systemRandom } from "../../src/base/random.ts";
-import { bootId } from "../../src/host/boot.ts";
-import { subnetFileAt } from "../../src/host/subnet-file.ts";
-import { parseAddress } from "../../src/ip/address.ts";
-import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
-import { IdentityFolder } from "../../src/store/identity.ts";
-import { storeFolder } from "../../src/store/place.ts";
 import { Store } from "../../src/store/store.ts";
-import { caPin } from "../../src/transport/certificate.ts";
-import { tlsTransport } from "../../src/transport/tls-transport.ts";
-import { createToken, encodeToken, hashSecret } from "../../src/transport/token.ts";
 import { until } from "../support/fast-clock.ts";
-import { temporaryFolder } from "../support/folders.ts";
 import { onNode } from "../support/lab.ts";
-import { RecordingLogger } from "../support/log.ts";
 import { cannotUnshare, inNamespace, ip } from "../support/namespace.ts";
-import { freePort } from "../support/sockets.ts";
-
-const NETWORK = '{"Network":"10.5.0.0/16"}';
-const clock = systemClock();
-const random = systemRandom();
-
-/** A host with a folder and a port of its own; its kernel is in memory. */
-class Host {
-  readonly folder: string;
-  readonly address: string;
-  readonly log = new RecordingLogger();
-  readonly parts: NodeParts;
-  node!: Node;
-
-  private constructor(t: Test, number: number, port: number) {
-    const folder = temporaryFolder(t);
-    this.folder = folder;
-    this.address = `127.0.0.1:${port}`;
-    const kernel = new MemoryKernel();
-    const address = { address: parseAddress(`192.0.2.${number}`), length: 24 };
-    kernel.addLink("eth0", { addresses: [address] });
-    this.parts = {
-      settings: {
-        ...DEFAULT_SETTINGS,
-        ...{ stateDir: folder, subnetFile: join(folder, "subnet.env"), version: "0.1.0" },
-        listen: { host: "127.0.0.1", port },
-        advertise: this.address,
-        iface: "eth0",
-      },
-      identity: new IdentityFolder(join(folder, "identity")),
-      place: storeFolder(join(folder, "store")),
-      ...{ kernel, backends: new BackendRegistry([hostGw]), logger: this.log, clock, random },
-      ...{ transport: tlsTransport, bootId: bootId() },
-      subnetFile: subnetFileAt(join(folder, "subnet.env")),
-      forward: () => ({ wasOff: false }),
-    };
-  }
-
-  static async enter(t: Test, number: number, way: Way): Promise<Host> {
-    const host = new Host(t, number, await freePort());
-    await enterCluster({
-      ...host.parts,
-      ...{ name: `web${number}`, way, onStep: () => {} },
-      signal: new AbortController().signal,
-    });
-    await host.start();
-    t.teardown(() => host.stop());
-    return host;
-  }
-
-  async start(): Promise<void> {
-    this.node = await Node.start(this.parts);
-  }
-
-  async stop(): Promise<void> {
-    await this.node[Symbol.asyncDispose]();
-  }
-
-  get store(): string {
-    return join(this.folder, "store");
-  }
-
-  get asides(): string[] {
-    return readdirSync(this.folder).filter((name) => name.startsWith("store.aside-"));
-  }
-
-  get votes(): boolean {
-    const { replica } = this.node.control;
-    return replica?.status().configuration.voters.includes(replica.raftId) === true;
-  }
-
-  get subnet(): string {
-    const standing = this.node.standing();
-    return standing.kind === "held" ? standing.holding.subnets.join() : standing.kind;
-  }
-}
-
-async function tokenOf({ node, parts }: Host): Promise<string> {
-  const token = createToken("server", caPin((await parts.identity.readPem("ca"))!), random);
-  await node.control.cluster.propose({
-    kind: "token.create",
-    ...{ tokenId: token.id, secretHash: hashSecret(token.secret), role: "server", uses: null },
-    expiresWallMs: Math.floor(clock.wallMs()) + 3_600_000,
-  });
-  return encodeToken(token);
-}
-
-/** Three servers that all vote. */
-async function threeVoters(t: Test): Promise<readonly [Host, Host, Host]> {
-  const first = await Host.enter(t, 1, { kind: "found", network: NETWORK });
-  await until("it leads", () => first.node.control.replica?.leads === true);
-  const token = await tokenOf(first);
-  const way: Way = {
-    ...{ kind: "join", addresses: [first.address], replace: undefined, keepTrying: false },
-    token: () => Promise.resolve(token),
-  };
-  const second = await Host.enter(t, 2, way);
-  const third = await Host.enter(t, 3, way);
-  const all = [first, second, third] as const;
-  await until("three vote", () => all.every(({ votes }) => votes), 20_000);
-  return all;
-}
+import { FOUND, RealHost, threeVoters } from "../support/real-host.ts";
 
 /** Flips one bit of the newest such file, where an opened store would notice it. */
 async function flipBit(folder: string, kind: RegExp): Promise<string> {
@@ -200,10 +80,9 @@ t.test("one of three, whatever its files have suffered, comes back by itself", a
 t.test("the only voter stops, and says what is wrong and what to do", {
   skip: cannotUnshare,
 }, async (t) => {
-  const host = await Host.enter(t, 1, { kind: "found", network: NETWORK });
+  const host = await RealHost.enter(t, 1, FOUND);
   await until("it leads", () => host.node.control.replica?.leads === true);
   await host.stop();
-  host.stop = () => Promise.resolve();
   const where = await flipBit(host.store, /\.log$/);
   const names = readdirSync(host.store);
   await t.rejects(host.start(), { code: "STORE_DAMAGED", why: /no other server is known/ });
@@ -230,12 +109,11 @@ t.test("the only voter stops, and says what is wrong and what to do", {
 t.test("a store that another cluster's node had is none of this one's", async (t) => {
   const hosts = [];
   for (const number of [1, 2]) {
-    const host = await Host.enter(t, number, { kind: "found", network: NETWORK });
+    const host = await RealHost.enter(t, number, FOUND);
     await host.stop();
-    host.stop = () => Promise.resolve();
     hosts.push(host);
   }
-  const [one, other] = hosts as [Host, Host];
+  const [one, other] = hosts as [RealHost, RealHost];
   rmSync(one.store, { recursive: true });
   cpSync(other.store, one.store, { recursive: true });
   await t.rejects(one.start(), { code: "STORE_DAMAGED", why: /another cluster's/ });

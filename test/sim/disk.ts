@@ -23,6 +23,7 @@ export interface DiskMood {
   hung: boolean;
   /** The next write is refused with this. */
   failWith: string | undefined;
+  freeBytes: number;
 }
 
 export type WriteObserver = (operations: readonly Operation[]) => void;
@@ -35,7 +36,13 @@ export class Disk {
   content: Content = { values: new Map(), files: new Map() };
   /** Stores that were set aside, oldest first. */
   readonly asides: Map<string, string>[] = [];
-  readonly mood: DiskMood = { leastMs: 0.1, meanMs: 0.5, hung: false, failWith: undefined };
+  readonly mood: DiskMood = {
+    leastMs: 0.1,
+    meanMs: 0.5,
+    hung: false,
+    failWith: undefined,
+    freeBytes: 2 ** 40,
+  };
   /** Told of each write of values as it reaches the disk. */
   onWrite: WriteObserver = () => {};
   #underWay = new Set<() => void>();
@@ -54,6 +61,10 @@ export class Disk {
   /** Where the daemon has its store. */
   placeFor(process: Process): StorePlace {
     return {
+      path: `${process.host.name}:store`,
+      room: () => Promise.resolve({ freeBytes: this.mood.freeBytes, totalBytes: 2 ** 40 }),
+      ballastBytes: () => Promise.resolve(0),
+      makeBallast: () => Promise.resolve(),
       open: () => Store.over(this.valuesFor(process)),
       setAside: (wallMs) =>
         this.#write(process, () => {
