@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { appendFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { temporaryFolder } from "./folders.ts";
 import type { Test } from "./tap.ts";
 
 /** Why a test cannot have a disk of its own, or false: what `skip` wants. */
@@ -15,9 +15,12 @@ export class SmallDisk {
   readonly folder: string;
 
   constructor(t: Test, sizeMib: number) {
-    this.folder = temporaryFolder(t);
+    this.folder = mkdtempSync(join(tmpdir(), "denim-"));
     run("mount", ["-t", "tmpfs", "-o", `size=${sizeMib}m`, "denim-test", this.folder]);
-    t.teardown(() => run("umount", ["-l", this.folder]));
+    t.teardown(() => {
+      run("umount", ["-l", this.folder]);
+      rmdirSync(this.folder);
+    });
   }
 
   /** Somebody else takes all that is left, to the last page. */
