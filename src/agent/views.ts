@@ -94,10 +94,13 @@ export function checksOf(node: Node): Check[] {
     check("lease", accepted, leaseWhy),
     check("routes", pass !== undefined, said(node.prepareError ?? node.data.failure)),
     check("subnet-file", node.data.subnetFileWritten, failed),
-    check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
+    check("store", node.control.storeFailure === undefined, said(node.control.storeFailure)),
+    ...(node.control.mesh.hasTwin ? [check("identity", false, TWIN)] : []),
     ...notesOf(node),
   ];
 }
+
+const TWIN = "another host runs with the identity of this one, and servers refuse both";
 
 /** What has to be known, and does not keep containers from starting. */
 function notesOf(node: Node): Check[] {
@@ -105,6 +108,8 @@ function notesOf(node: Node): Check[] {
   const state = node.control.cluster.view()?.state;
   const hold = state === undefined ? null : holdView(state);
   const notes: Check[] = [];
+  const disk = node.disk.why;
+  if (disk !== undefined) notes.push({ name: "disk", ok: true, why: disk });
   if (hold !== null) notes.push({ name: "hold", ok: true, why: holdText(hold) });
   if (fork !== undefined) {
     const why = `a cluster in epoch ${formatEpoch(fork)} goes on from the same past as this one`;
