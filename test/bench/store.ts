@@ -22,7 +22,7 @@ const GOAL = 0.7;
 const clock = systemClock();
 
 export async function run(options: { tiny: boolean }): Promise<BenchResult> {
-  const [sizes, rounds, partMs] = options.tiny ? [[16], 1, 150] : [[16, 64, 256], 9, 500];
+  const [sizes, rounds, partMs] = options.tiny ? [[16], 3, 100] : [[16, 64, 256], 45, 100];
   const folder = mkdtempSync(join(tmpdir(), "denim-bench-"));
   try {
     await using raw = await RawValues.open(join(folder, "raw"));
