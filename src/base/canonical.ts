@@ -22,6 +22,13 @@ export function canonical(value: Canonical): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   const record = value as { readonly [key: string]: Canonical | undefined };
-  const members = Object.keys(record).filter((key) => record[key] !== undefined).sort();
-  return `{${members.map((key) => `${JSON.stringify(key)}:${canonical(record[key]!)}`).join(",")}}`;
+  // Built up as one text: this runs several times for every entry of the log.
+  let members = "";
+  for (const key of Object.keys(record).sort()) {
+    const member = record[key];
+    if (member === undefined) continue;
+    if (members !== "") members += ",";
+    members += `${JSON.stringify(key)}:${canonical(member)}`;
+  }
+  return `{${members}}`;
 }

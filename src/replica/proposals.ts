@@ -19,6 +19,13 @@ export interface ProposalsParts {
   readonly waiters: Waiters;
 }
 
+/** A command that has not got its place in the log yet, and who waits for it. */
+interface Pending {
+  readonly text: string;
+  readonly resolve: (answer: Promise<Canonical>) => void;
+  readonly reject: (error: DenimError) => void;
+}
+
 /** What goes into the log where this server leads, and who waits for it. */
 export class Proposals {
   readonly #core: Raft;
@@ -26,6 +33,7 @@ export class Proposals {
   readonly #copy: Copy;
   readonly #waiters: Waiters;
   #leading: Leading | undefined;
+  #pending: Pending[] = [];
 
   constructor(parts: ProposalsParts) {
     this.#core = parts.core;
@@ -49,9 +57,31 @@ export class Proposals {
         why: `it takes ${text.length} characters, the most is ${ENTRY_CHARS_MAX}`,
       });
     }
-    const result = this.#core.propose([text]);
-    if (result.kind === "accepted") leading.stamped(stamp);
-    return await call.answer(this.#accepted(result));
+    leading.stamped(stamp);
+    return await call.answer(
+      new Promise((resolve, reject) => this.#pending.push({ text, resolve, reject })),
+    );
+  }
+
+  get waiting(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /**
+   * To be called before every turn: what has come since the last one gets its places in the log
+   * together, and so is sent, written, acknowledged and committed as one.
+   */
+  place(): void {
+    const pending = this.#pending;
+    if (pending.length === 0) return;
+    this.#pending = [];
+    const result = this.#core.propose(pending.map(({ text }) => text));
+    pending.forEach(({ resolve }, i) => resolve(this.#accepted(result, i)));
+  }
+
+  /** For good: nothing is placed any more. */
+  refuse(error: DenimError): void {
+    for (const { reject } of this.#pending.splice(0)) reject(error);
   }
 
   /** @throws `NOT_LEADER` `OVERLOADED` `OUTCOME_UNKNOWN` */
@@ -79,10 +109,10 @@ export class Proposals {
     return this.#leading;
   }
 
-  async #accepted(result: ProposeResult): Promise<Canonical> {
+  async #accepted(result: ProposeResult, offset = 0): Promise<Canonical> {
     switch (result.kind) {
       case "accepted":
-        return await this.#waiters.wait(result.firstIndex, result.term);
+        return await this.#waiters.wait(result.firstIndex + offset, result.term);
       case "overloaded":
         throw new DenimError("OVERLOADED", "Too many changes are under way", {
           fix: "try again in a moment",

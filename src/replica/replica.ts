@@ -49,7 +49,6 @@ export interface ReplicaOptions {
 }
 
 const RETRY_MS = 50;
-const READ_ATTEMPT_MS = 500;
 /** The state reaches the disk within this, even if nothing else has to be written. */
 const FLUSH_MS = 1_000;
 const CONFIRM_MS = 1_000;
@@ -162,7 +161,9 @@ export class Replica implements Cluster {
     const call = new Call(this.#options.clock, options);
     while (!call.isOver) {
       this.#refuseEnded();
-      if (await this.#askOnce(call)) return this.view();
+      const confirmed = this.#reads.confirm(call);
+      this.#wake?.();
+      if (await confirmed) return this.view();
       await sleep(this.#options.clock, Math.min(RETRY_MS, call.leftMs), options.signal);
     }
     throw call.overWith(noLeader());
@@ -225,12 +226,14 @@ export class Replica implements Cluster {
   async #run(): Promise<void> {
     try {
       while (this.#ended === undefined) {
+        this.#proposals.place();
+        this.#reads.attempt();
         const busy = this.#core.hasReady();
         if (busy) await this.#turns.take();
         if (this.#flushDue && this.#options.copy.dirty) await this.#turns.flush();
         this.#flushDue = false;
         this.#afterTurn();
-        if (busy || this.#core.hasReady() || this.#ended !== undefined) continue;
+        if (busy || this.#hasWork() || this.#ended !== undefined) continue;
         this.#incoming.clear();
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
@@ -239,6 +242,10 @@ export class Replica implements Cluster {
       this.#fail(failure);
       if (failure.code === "STORE_DAMAGED") await this.#options.store.condemn(failure);
     }
+  }
+
+  #hasWork(): boolean {
+    return this.#core.hasReady() || this.#proposals.waiting || this.#reads.waiting;
   }
 
   #afterTurn(): void {
@@ -251,6 +258,8 @@ export class Replica implements Cluster {
   #end(reason: DenimError): void {
     this.#ended ??= reason;
     this.#periods.forEach((cancel) => cancel());
+    this.#proposals.refuse(this.#ended);
+    this.#reads.giveUp();
     this.#wake?.();
   }
 
@@ -310,20 +319,6 @@ export class Replica implements Cluster {
     const answer = this.#proposals.command(command, call);
     this.#wake?.();
     return await answer;
-  }
-
-  /** One attempt; each has an id of its own, so that a late answer to another proves nothing. */
-  async #askOnce(call: Call): Promise<boolean> {
-    let answered = false;
-    const stop = new AbortController();
-    const signal = call.signal ? AbortSignal.any([stop.signal, call.signal]) : stop.signal;
-    const done = () => {
-      answered = true;
-      stop.abort();
-    };
-    if (!this.#poke(() => this.#reads.ask(done))) return false;
-    await sleep(this.#options.clock, Math.min(READ_ATTEMPT_MS, call.leftMs), signal);
-    return answered;
   }
 
   #takeIncoming(index: number): Capture {

@@ -9,25 +9,35 @@ export interface BenchResult {
 export interface BenchRow {
   readonly name: string;
   readonly denim: number;
-  /** The other one's figure, in the same unit. Less is better for both. */
+  /** The other one's figure, in the same unit. */
   readonly peer: number;
-  readonly unit: string;
+  readonly unit: Unit;
   /** `denim / peer` */
   readonly ratio: number;
-  /** The ratio that must not be exceeded. */
+  /** The ratio to reach, or not to exceed: the unit says which. */
   readonly target: number;
   readonly ok: boolean;
 }
 
+/** Less time is better, and fewer faults; more of something in a second is. */
+export type Unit = "ms" | "times" | "/s";
+
 export function benchRow(
   name: string,
-  measured: { denim: number; peer: number; unit: string },
+  measured: { denim: number; peer: number; unit: Unit },
   target: number,
 ): BenchRow {
   const round = (value: number) => Number(value.toPrecision(3));
   const ratio = round(measured.denim / measured.peer);
   const { denim, peer, unit } = measured;
-  return { name, denim: round(denim), peer: round(peer), unit, ratio, target, ok: ratio <= target };
+  const row = { name, denim: round(denim), peer: round(peer), unit, ratio, target };
+  return { ...row, ok: meets(row) };
+}
+
+/** Whether a row reaches its goal, or one that is `patience` times easier. */
+export function meets(row: Omit<BenchRow, "ok">, patience = 1): boolean {
+  const { ratio, target, unit } = row;
+  return unit === "/s" ? ratio >= target / patience : ratio <= target * patience;
 }
 
 export function benchResult(bench: string, rows: readonly BenchRow[]): BenchResult {
@@ -37,4 +47,10 @@ export function benchResult(bench: string, rows: readonly BenchRow[]): BenchResu
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)]!;
+}
+
+/** The value that a tenth of all are above. */
+export function percentile90(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length * 0.9) - 1]!;
 }

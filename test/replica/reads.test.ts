@@ -69,21 +69,31 @@ t.test("a confirmed read waits for the state to get there, and is as old as its 
   const clock = new FakeClock(1_000);
   const { contexts, core } = asking("accepted");
   const reads = new Reads(core, { clock, random: seededRandom(1) });
-  let done = 0;
-  t.ok(reads.ask(() => done++));
-  t.ok(reads.ask(() => done++));
+  const told: string[] = [];
+  reads.ask((confirmed) => told.push(`first ${confirmed}`));
+  reads.ask((confirmed) => told.push(`with it ${confirmed}`));
+  reads.attempt();
+  reads.ask((confirmed) => told.push(`later ${confirmed}`));
+  reads.attempt();
+  t.equal(contexts.length, 2, "one attempt for all who asked before it");
   t.not(contexts[0], contexts[1], "each attempt has a name of its own");
   await clock.advance(500);
   reads.settle([{ context: contexts[0]!, index: 7 }, { context: "another's", index: 1 }], 6);
-  t.same([done, reads.confirmedMs], [0, undefined]);
+  t.same([told, reads.confirmedMs], [[], undefined]);
   reads.settle([], 7);
-  t.same([done, reads.confirmedMs], [1, 1_000]);
+  t.same([told, reads.confirmedMs], [["first true", "with it true"], 1_000]);
   reads.settle([{ context: contexts[0]!, index: 7 }], 9);
-  t.equal(done, 1, "an answer that comes twice");
+  t.equal(told.length, 2, "an answer that comes twice");
+  reads.giveUp();
+  t.same(told.slice(2), ["later false"]);
 });
 
-t.test("where nobody leads, nothing is asked", async (t) => {
+t.test("where nobody leads, nobody is kept waiting", async (t) => {
   const { core } = asking("no-leader");
   const reads = new Reads(core, { clock: new FakeClock(), random: seededRandom(1) });
-  t.equal(reads.ask(), false);
+  const told: boolean[] = [];
+  reads.ask((confirmed) => told.push(confirmed));
+  reads.attempt();
+  t.same(told, [false]);
+  t.notOk(reads.waiting);
 });

@@ -27,6 +27,22 @@ t.test("a digest follows changes to where a new one would be", async (t) => {
   t.equal(digest.count, records.length - 1);
 });
 
+t.test("of a record that changes often, only where it began and where it ends counts", async (t) => {
+  const records = someRecords();
+  const digest = Digest.of(records);
+  const [first] = records as [StateRecord];
+  const states = [1, 2, 3].map((more) => ({ ...first, modRevision: first.modRevision + more }));
+  let before = first;
+  for (const after of states) {
+    digest.follow([{ before, after }]);
+    before = after;
+  }
+  t.equal(digest.text, Digest.of([before, ...records.slice(1)]).text);
+  digest.follow([{ before, after: undefined }, { before: undefined, after: first }]);
+  t.equal(digest.text, Digest.of(records).text);
+  t.equal(digest.count, records.length);
+});
+
 t.test("any difference shows", async (t) => {
   const records = someRecords();
   const changed = records.map((record, i) =>
