@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { IncomingSnapshots } from "../../src/agent/incoming.ts";
 import { servePeer, type ServingParts } from "../../src/agent/serving.ts";
 import { type Clock, every } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
@@ -40,6 +41,7 @@ export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {
     keepCaKey: () => Promise.resolve(),
     noteConnected: () => {},
     noteTwin: () => {},
+    incoming: new IncomingSnapshots(),
     ownRoutes: () => [],
     routesOf: () => Promise.resolve([]),
     letGo: () => Promise.resolve(),
