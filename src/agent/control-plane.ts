@@ -223,7 +223,7 @@ export class ControlPlane implements AsyncDisposable {
 
   #servingParts(): ServingParts & ReadmittingParts {
     return {
-      cluster: this.cluster,
+      ...{ cluster: this.cluster, clock: this.#options.clock },
       replica: () => this.replica,
       becomeServer: (raftId) => this.#drivers.becomeServer(raftId),
       keepCaKey: async (caKey) => {

@@ -1,3 +1,4 @@
+import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Cluster, Position } from "../lease/cluster.ts";
 import type { Command } from "../lease/command.ts";
@@ -5,29 +6,29 @@ import { mayPropose } from "../lease/authorize.ts";
 import { nodeByRaftId, theCluster, theGroup } from "../lease/state.ts";
 import type { Message } from "../raft/mod.ts";
 import type { Replica } from "../replica/replica.ts";
-import { Handlers, type Sink } from "../transport/handlers.ts";
+import { Handlers } from "../transport/handlers.ts";
 import type { Hello } from "../transport/handshake.ts";
 import {
   type CaDelivery,
   type ConnectedNotice,
-  type FollowItem,
   type FollowRequest,
   type GroupAnswer,
   KIND,
   type LeaveRequest,
   type NodeRoutesRequest,
-  PART_RECORDS,
   type ProposeRequest,
   type RaftNotice,
   type SnapshotPart,
   type SnapshotTaken,
 } from "../transport/protocol.ts";
 import { readAgentCommand } from "./border.ts";
+import { serveFollower } from "./following.ts";
 import type { IncomingSnapshots } from "./incoming.ts";
 
 /** What serving needs of the node that serves. */
 export interface ServingParts {
   readonly cluster: Cluster;
+  readonly clock: Clock;
   /** This node's part in Raft, if it has one now. */
   replica(): Replica | undefined;
   /** A message of the Raft group came to a node that is not in it yet: the planner calls. */
@@ -67,7 +68,7 @@ export function servePeer(parts: ServingParts, hello: Hello): Handlers {
     })
     .stream(KIND.follow, (body, sink) => {
       if (parts.replica() === undefined) throw anAgent();
-      return follow(parts.cluster, body as FollowRequest, sink);
+      return serveFollower(parts, body as FollowRequest, sink);
     });
   if (hello.role === "server") serveServer(parts, hello, handlers);
   return handlers;
@@ -146,26 +147,6 @@ async function propose(
   const replica = parts.replica();
   if (replica === undefined) throw new DenimError("NOT_LEADER", "This node holds no log");
   return await replica.proposeHere(command);
-}
-
-/** Sends what the follower lacks, then what happens, for as long as it keeps up. */
-async function follow(cluster: Cluster, { from }: FollowRequest, sink: Sink): Promise<void> {
-  for await (const feed of cluster.follow(from, sink.signal)) {
-    if (feed.kind !== "snapshot") {
-      const leaderNode = cluster.view()?.leaderNode;
-      const named = feed.kind === "progress" && leaderNode !== undefined;
-      const item: FollowItem = named ? { ...feed, leaderNode } : feed;
-      if (!sink.send(item)) return;
-      continue;
-    }
-    const { records, position } = feed;
-    for (let at = 0; at + PART_RECORDS < records.length; at += PART_RECORDS) {
-      const part: FollowItem = { kind: "part", records: records.slice(at, at + PART_RECORDS) };
-      if (!sink.send(part) || !await sink.room()) return;
-    }
-    const rest = records.slice(Math.floor((records.length - 1) / PART_RECORDS) * PART_RECORDS);
-    if (!sink.send({ kind: "snapshot", position, records: rest } satisfies FollowItem)) return;
-  }
 }
 
 function anAgent(): DenimError {
