@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { CallOptions } from "../lease/cluster.ts";
 import { unknownOutcome } from "./waiters.ts";
@@ -34,17 +34,15 @@ export class Call {
    * @throws `OUTCOME_UNKNOWN` when the call is over before
    */
   async answer<T>(work: Promise<T>): Promise<T> {
-    let cancel: Cancel = () => {};
-    let leave = () => {};
-    const over = new Promise<never>((_, reject) => {
-      const late = () => reject(unknownOutcome("it was not confirmed in time"));
-      leave = () => reject(unknownOutcome("nobody waited for the answer"));
-      cancel = this.#clock.after(this.leftMs, late);
-      if (this.signal?.aborted) leave();
-      else this.signal?.addEventListener("abort", leave, { once: true });
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const late = () => reject(unknownOutcome("it was not confirmed in time"));
+    const leave = () => reject(unknownOutcome("nobody waited for the answer"));
+    const cancel = this.#clock.after(this.leftMs, late);
+    if (this.signal?.aborted) leave();
+    else this.signal?.addEventListener("abort", leave, { once: true });
+    work.then(resolve, reject);
     try {
-      return await Promise.race([work, over]);
+      return await promise;
     } finally {
       cancel();
       this.signal?.removeEventListener("abort", leave);

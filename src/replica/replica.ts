@@ -314,11 +314,11 @@ export class Replica implements Cluster {
     }
   }
 
-  async #append(command: Command, call: Call): Promise<Canonical> {
+  #append(command: Command, call: Call): Promise<Canonical> {
     this.#refuseEnded();
     const answer = this.#proposals.command(command, call);
     this.#wake?.();
-    return await answer;
+    return answer;
   }
 
   #takeIncoming(index: number): Capture {

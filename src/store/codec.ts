@@ -29,5 +29,5 @@ export function damaged(why: string): DenimError {
 }
 
 function checksum(key: string, text: string): string {
-  return crc32(text, crc32(`${key}\0`)).toString(16).padStart(8, "0");
+  return crc32(`${key}\0${text}`).toString(16).padStart(8, "0");
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { asDenimError, assert, DenimError } from "../base/errors.ts";
 import { FRAME_BYTES_PEER } from "./frame.ts";
-import type { Handlers } from "./handlers.ts";
+import { type Handlers, type RequestHandler, RunningRequest } from "./handlers.ts";
 import { type Packet, readPacket } from "./packet.ts";
 import { Pulse } from "./pulse.ts";
 import { ChannelSink, StreamReader } from "./stream.ts";
@@ -62,7 +62,7 @@ export class Channel implements AsyncDisposable {
   readonly #options: Required<ChannelOptions>;
   readonly #waiting = new Map<number, Waiting>();
   readonly #readers = new Map<number, StreamReader>();
-  readonly #running = new Map<number, AbortController | ChannelSink>();
+  readonly #running = new Map<number, RunningRequest | ChannelSink>();
   readonly #pulse: Pulse;
   #handlers: Handlers | undefined;
   #lastId = 0;
@@ -254,16 +254,12 @@ export class Channel implements AsyncDisposable {
     );
   }
 
-  #answer(
-    id: number,
-    body: unknown,
-    handler: (body: unknown, context: { channel: Channel; signal: AbortSignal }) => unknown,
-  ): void {
-    const abort = new AbortController();
-    this.#running.set(id, abort);
+  #answer(id: number, body: unknown, handler: RequestHandler): void {
+    const request = new RunningRequest(this);
+    this.#running.set(id, request);
     const fail = (error: unknown) =>
       this.#post({ t: "failure", id, error: asDenimError(error).toJSON() });
-    (async () => await handler(body, { channel: this, signal: abort.signal }))()
+    (async () => await handler(body, request))()
       .then((value) => {
         if (!this.#offer({ t: "answer", id, body: value })) fail(this.#overloaded("the answer"));
       })

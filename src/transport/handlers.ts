@@ -7,6 +7,28 @@ export interface RequestContext {
   readonly signal: AbortSignal;
 }
 
+/** One request under way. Its signal is made when somebody looks: most handlers never do. */
+export class RunningRequest implements RequestContext {
+  readonly channel: Channel;
+  #abort: AbortController | undefined;
+  #aborted = false;
+
+  constructor(channel: Channel) {
+    this.channel = channel;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#aborted) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#abort?.abort();
+  }
+}
+
 /** Answers a request; what it throws reaches the asker as a `DenimError`. */
 export type RequestHandler = (body: unknown, context: RequestContext) => unknown;
 
