@@ -5,6 +5,7 @@
 import { isDenimError } from "../../src/base/errors.ts";
 import type { Joiner } from "../../src/lease/command.ts";
 import { theNetwork } from "../../src/lease/state.ts";
+import { reform } from "../../src/replica/reform.ts";
 import { copyOf } from "./disk.ts";
 import type { Host } from "./host.ts";
 import { trustedBy } from "./lease-oracle.ts";
@@ -175,6 +176,44 @@ async function impatientOperators(stage: Stage): Promise<void> {
   }
 }
 
+/**
+ * A majority is lost for good, and the cluster goes on from the older disk of one server, which
+ * does not know the newest node. Someone new wants a subnet; someone known has lost its trust.
+ */
+async function reformedCluster(stage: Stage): Promise<void> {
+  const survivor = await aLeader(stage);
+  const known = await joined(stage, "agent", 1_500);
+  const older = copyOf(survivor.disk.content);
+  await joined(stage, "agent", 0);
+  for (const host of stage.cluster.up.filter(({ identity }) => identity.canServe)) {
+    host.kill();
+    host.staysDown = host !== survivor;
+  }
+  survivor.disk.content = older;
+  await reformOn(survivor);
+  if (stage.world.chance(0.7)) {
+    known.reboot();
+    known.start();
+  }
+  survivor.start();
+  await insistOnJoining(stage, 20_000);
+  await stage.pass(90_000);
+  // Whoever lost its trust waits for a day, or for an operator who knows that nobody else is there.
+  const cluster = clusterOf(await aLeader(stage))!;
+  const { epoch } = cluster.view()!.position;
+  await during(stage, cluster.propose({ kind: "cluster.release-hold", epoch, early: true }));
+}
+
+/** What an operator does on a host whose daemon is down. */
+async function reformOn(host: Host): Promise<void> {
+  await using store = await host.offline.openStore();
+  await reform(store, { elapsedMs: 0, wallMs: Math.floor(host.wallMs) }, {
+    kind: "cluster.reform",
+    ...{ epoch: { n: 2, random: "0123456789abcdef" }, reason: "recover" },
+    node: host.identity.nodeId,
+  });
+}
+
 export const CASES: Readonly<Record<string, Scenario>> = {
   partitionPastTtl,
   expiryRace,
@@ -187,6 +226,7 @@ export const CASES: Readonly<Record<string, Scenario>> = {
   unheardPromotion,
   lonelyLeader,
   impatientOperators,
+  reformedCluster,
 };
 
 function write(host: Host, n: number): void {
@@ -236,7 +276,7 @@ async function insistOnJoining(stage: Stage, durationMs: number): Promise<void> 
       host.start();
       return await stage.pass(2_000);
     } catch (error) {
-      if (!isDenimError(error, "POOL_EXHAUSTED")) throw error;
+      if (!isDenimError(error, "POOL_EXHAUSTED", "ON_HOLD")) throw error;
       await stage.pass(2_000);
     }
   }

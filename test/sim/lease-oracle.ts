@@ -1,12 +1,16 @@
 import { formatAddress } from "../../src/ip/address.ts";
 import { formatPrefix } from "../../src/ip/prefix.ts";
 import type { Position, View } from "../../src/lease/cluster.ts";
+import { theHold } from "../../src/lease/hold.ts";
 import { type Holding, trustedForMs } from "../../src/lease/holding.ts";
 import { equalEpoch } from "../../src/lease/records.ts";
 import type { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
 import type { Change, Wanted } from "../../src/plan/kernel.ts";
 import type { Host } from "./host.ts";
 import { demand } from "./violation.ts";
+
+/** A claim and its answer take no longer than this, milliseconds. */
+const ANSWER_MS = 15_000;
 
 /** What one kernel was told, and on the word of which position each route was made. */
 interface RouteLedger {
@@ -42,6 +46,7 @@ export class LeaseOracle {
     if (this.#newest === undefined || isNewer(view.position, this.#newest)) this.#endings(view);
     const standing = node.standing();
     if (standing.kind === "held" && this.#holdings.get(host) !== standing.holding) {
+      this.#onHold(host, view, standing.holding);
       this.#holdings.set(host, standing.holding);
       this.#exclusive(host, standing.holding);
     }
@@ -54,6 +59,20 @@ export class LeaseOracle {
     const known = this.#digests.get(key) ?? digest;
     this.#digests.set(key, known);
     demand(known === digest, "equal revision, equal records", () => `${revision} on ${host.name}`);
+  }
+
+  /** Who has lost its trust waits for a hold's end: somebody else may rightly have its subnet. */
+  #onHold(host: Host, { state, position: { epoch } }: View, holding: Holding): void {
+    const before = this.#holdings.get(host);
+    if (theHold(state) === undefined || before === undefined || isCopied(host)) return;
+    if (!equalEpoch(holding.epoch, epoch) || equalEpoch(before.epoch, epoch)) return;
+    const asked = { ...host.time, bootMs: host.time.bootMs - ANSWER_MS };
+    const wall = { ...asked, wallMs: asked.wallMs - ANSWER_MS };
+    demand(
+      trustedForMs(before, wall) > 0 || trustedForMs(before, host.time) > 0,
+      "a hold gives nothing to who has lost its trust",
+      () => `${host.name}: ${JSON.stringify(before)}`,
+    );
   }
 
   /** No lease expires while its holder, by its own clocks, may rely on it. */

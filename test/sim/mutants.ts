@@ -227,6 +227,24 @@ export const MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    "gives-out-on-hold",
+    "a recovered state does not know what was given out after it was saved",
+    edit(
+      "src/lease/hold.ts",
+      "if (hold !== undefined) throw onHold(context, hold, what);",
+      "if (hold === null) throw onHold(context, hold, what);",
+    ),
+  ),
+  mutant(
+    "fenced-claims-on-hold",
+    "who has lost its trust may claim what another one rightly has",
+    edit(
+      "src/lease/claim-command.ts",
+      "if (!command.locallyValid || isAncestral !== true) {",
+      "if (isAncestral !== true) {",
+    ),
+  ),
+  mutant(
     "leaver-trusts-on",
     "a node that leaves holds its subnet although it is free",
     edit("src/agent/node.ts", "await this.#surrender();\n    try {", "try {"),

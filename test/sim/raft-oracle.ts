@@ -23,6 +23,7 @@ interface History {
   committedTo: number;
   /** By term: for whom each server voted, as its disk says. */
   readonly votes: Map<number, Map<number, number>>;
+  firstTerm?: number;
   readonly leaders: Map<number, number>;
   /** By index: both digests of the state, and the lease clock. */
   readonly states: Map<number, string>;
@@ -145,7 +146,8 @@ export class RaftOracle {
       );
     }
     if (commit > history.committedTo) {
-      this.entries += commit - history.committedTo;
+      // A history begins with a snapshot, at whatever index.
+      if (history.committedTo > 0) this.entries += commit - history.committedTo;
       history.committedTo = commit;
     }
   }
@@ -155,13 +157,15 @@ export class RaftOracle {
     const { term, vote } = ballot;
     const votes = history.votes.get(term) ?? new Map<number, number>();
     history.votes.set(term, votes);
+    history.firstTerm ??= term;
     const before = votes.get(raftId) ?? vote;
     demand(before === vote || before === 0, "one vote a term", () => {
       return `${name} for ${before}, then ${vote}, in term ${term}`;
     });
     votes.set(raftId, vote);
+    // A cluster begins, and begins again, in a term that nobody stood for.
     demand(
-      [...votes].some(([voter, choice]) => voter === choice) || term === 1,
+      [...votes].some(([voter, choice]) => voter === choice) || term === history.firstTerm,
       "a term begins with a candidate",
       () => `${name} is in term ${term}, in which nobody stood`,
     );
