@@ -179,7 +179,9 @@ export class RaftOracle {
     switch (message.kind) {
       case "append-accepted": {
         const end = Math.max(hard?.lastIndex ?? 0, trimOf(content));
-        demand(message.index <= end, "an acknowledged entry is on disk", facts);
+        // Or a leader of a later term has put another in its place, in the same write.
+        const overtaken = message.term < (hard?.term ?? 0);
+        demand(overtaken || message.index <= end, "an acknowledged entry is on disk", facts);
         demand(message.term <= (hard?.term ?? 0), "an acknowledged term is on disk", facts);
         return;
       }
@@ -240,6 +242,14 @@ export class RaftOracle {
     });
     states.sort((a, b) => b.applied.revision - a.applied.revision);
     return states[0]?.group.body.voters ?? [];
+  }
+
+  /** Whether a change of the group may be under way: a server has it, and does not know its end. */
+  mayBeChanging(): boolean {
+    return this.#hosts().some(({ disk: { content } }) => {
+      const { changes, commit } = this.#ledgerOf(content);
+      return [...changes].some((index) => index > commit);
+    });
   }
 
   #leader(host: Host, status: Status, history: History): void {
