@@ -94,7 +94,7 @@ export class Replica implements Cluster {
     this.#watch = new WriteWatch(clock, logger);
     this.#reads = new Reads(this.#core, { clock, random });
     this.#turns = new Turns({
-      ...{ core: this.#core, store, copy, peers, logger },
+      ...{ core: this.#core, store, copy, peers, clock, logger },
       ...{ waiters: this.#waiters, reads: this.#reads, watch: this.#watch },
       logLimits: options.logLimits ?? LOG_LIMITS,
       takeIncoming: (meta) => this.#takeIncoming(meta.index),

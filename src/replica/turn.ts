@@ -1,3 +1,4 @@
+import type { Clock } from "../base/clock.ts";
 import { assert } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { decodeEntry } from "../lease/command.ts";
@@ -12,6 +13,7 @@ import type {
 } from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store, Write } from "../store/store.ts";
+import { Outgoing } from "./outgoing.ts";
 import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
 import type { Waiters } from "./waiters.ts";
@@ -33,6 +35,7 @@ export interface TurnParts {
   readonly store: Store;
   readonly copy: Copy;
   readonly peers: Peers;
+  readonly clock: Clock;
   readonly waiters: Waiters;
   readonly reads: Reads;
   readonly watch: WriteWatch;
@@ -48,6 +51,7 @@ export interface TurnParts {
  */
 export class Turns {
   readonly #parts: TurnParts;
+  readonly #outgoing: Outgoing;
   /** The newest hard state; only a change of term or vote has to be written at once. */
   #hardState: HardState | undefined;
   #snapshotsUnderWay = 0;
@@ -55,6 +59,7 @@ export class Turns {
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
+    this.#outgoing = new Outgoing(parts.peers, parts.clock);
   }
 
   /** @throws `STORE_FAILED`: nothing more may be sent or answered */
@@ -81,6 +86,7 @@ export class Turns {
   /** The replica has failed: a turn under way sends and answers nothing more. */
   halt(): void {
     this.#halted = true;
+    this.#outgoing.halt();
   }
 
   /** Brings the state to the disk although nothing else has to be written. */
@@ -124,9 +130,7 @@ export class Turns {
   }
 
   #send(messages: readonly Message[]): void {
-    const { peers } = this.#parts;
-    const plain = messages.filter((message) => message.kind !== "snapshot");
-    if (plain.length > 0) peers.send(plain);
+    this.#outgoing.send(messages.filter((message) => message.kind !== "snapshot"));
     for (const message of messages) {
       if (message.kind === "snapshot") void this.#sendSnapshot(message, this.#capture(message));
     }
