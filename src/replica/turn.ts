@@ -7,6 +7,7 @@ import type { Store, Write } from "../store/store.ts";
 import { OutgoingSnapshots } from "./outgoing.ts";
 import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
+import { Sending } from "./sending.ts";
 import type { Waiters } from "./waiters.ts";
 import type { WriteWatch } from "./write-watch.ts";
 
@@ -42,6 +43,7 @@ export interface TurnParts {
  */
 export class Turns {
   readonly #parts: TurnParts;
+  readonly #sending: Sending;
   /** The newest hard state; only a change of term or vote has to be written at once. */
   #hardState: HardState | undefined;
   readonly #outgoing: OutgoingSnapshots;
@@ -50,6 +52,7 @@ export class Turns {
   constructor(parts: TurnParts) {
     this.#parts = parts;
     this.#outgoing = new OutgoingSnapshots(parts);
+    this.#sending = new Sending(parts.peers, parts.clock);
   }
 
   /** @throws `STORE_FAILED`: nothing more may be sent or answered */
@@ -76,6 +79,7 @@ export class Turns {
   /** The replica has failed: a turn under way sends and answers nothing more. */
   halt(): void {
     this.#halted = true;
+    this.#sending.halt();
   }
 
   /** Brings the state to the disk although nothing else has to be written. */
@@ -122,9 +126,7 @@ export class Turns {
   }
 
   #send(messages: readonly Message[]): void {
-    const { peers } = this.#parts;
-    const plain = messages.filter((message) => message.kind !== "snapshot");
-    if (plain.length > 0) peers.send(plain);
+    this.#sending.send(messages.filter((message) => message.kind !== "snapshot"));
     for (const message of messages) {
       // Prepared before this turn applies anything: the state is the one that the core speaks of.
       if (message.kind === "snapshot") void this.#sendSnapshot(this.#outgoing.prepare(message));

@@ -22,7 +22,7 @@ const QUESTION: Question = {
 };
 
 export async function run({ tiny }: BenchOptions): Promise<BenchResult> {
-  const [rounds, durationMs] = tiny ? [1, 300] : [7, 2_000];
+  const [rounds, durationMs] = tiny ? [1, 300] : [7, 1_000];
   return await withPair({ tiny, agents: 3 }, async (pair) => {
     const load = { inFlight: IN_FLIGHT, durationMs };
     return benchResult("read", [await race(pair, QUESTION, { load, rounds, goal: GOAL })]);
