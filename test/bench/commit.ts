@@ -15,7 +15,8 @@ export const cannotRun = cannotCompare;
 /** By how many writes are under way at once. */
 const GOALS = [[1, 1], [16, 1], [64, 1.5], [256, 1.5]] as const;
 const HTTP_IN_FLIGHT = 64;
-const HTTP_GOAL = 1;
+/** None: agents do not write by HTTP. It is shown beside what they do. */
+const HTTP_GOAL = 0;
 const QUESTION: Question = {
   name: "lease writes",
   kind: KIND.propose,
