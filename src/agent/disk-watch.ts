@@ -1,8 +1,8 @@
 import { type Clock, every } from "../base/clock.ts";
-import { asDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Room } from "../store/ballast.ts";
 import type { StorePlace } from "../store/place.ts";
+import { Attempts } from "./attempts.ts";
 
 /** When a disk is short of room, and what is kept back for when there is none. */
 export interface DiskLimits {
@@ -33,12 +33,12 @@ export class DiskWatch implements AsyncDisposable {
   readonly #cancel: () => void;
   #room: Room | undefined;
   #isLow = false;
-  /** By what was tried: how it failed last. */
-  readonly #failures = new Map<string, string>();
+  readonly #attempts: Attempts;
   #looking: Promise<void>;
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
+    this.#attempts = new Attempts(options.logger);
     this.#looking = this.#look();
     this.#cancel = every(options.clock, LOOK_EVERY_MS, () => {
       this.#looking = this.#looking.then(() => this.#look()).then(() => this.#keepBallast());
@@ -69,7 +69,7 @@ export class DiskWatch implements AsyncDisposable {
 
   async #look(): Promise<void> {
     const { place, limits, logger } = this.#options;
-    await this.#try("the room on the disk cannot be seen", async () => {
+    await this.#attempts.make("the room on the disk cannot be seen", async () => {
       this.#room = await place.room();
     });
     const freeBytes = this.#room?.freeBytes ?? Infinity;
@@ -84,22 +84,9 @@ export class DiskWatch implements AsyncDisposable {
     const { place, limits: { ballastBytes, lowBytes }, isServer } = this.#options;
     const freeBytes = this.#room?.freeBytes ?? 0;
     if (ballastBytes === 0 || !isServer() || freeBytes < ballastBytes + lowBytes * RELIEF) return;
-    await this.#try("the ballast cannot be made", async () => {
+    await this.#attempts.make("the ballast cannot be made", async () => {
       if (await place.ballastBytes() < ballastBytes) await place.makeBallast(ballastBytes);
     });
-  }
-
-  /** The same failure is told once. */
-  async #try(what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-      this.#failures.delete(what);
-    } catch (error) {
-      const { why, message } = asDenimError(error);
-      if (this.#failures.get(what) === message) return;
-      this.#failures.set(what, message);
-      this.#options.logger.warn(what, { why: why ?? message });
-    }
   }
 }
 

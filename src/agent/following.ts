@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Cluster, Feed } from "../lease/cluster.ts";
+import type { Cluster, Event, Feed, Position } from "../lease/cluster.ts";
 import type { Sink } from "../transport/handlers.ts";
 import { type FollowItem, type FollowRequest, PART_RECORDS } from "../transport/protocol.ts";
 
@@ -18,7 +18,9 @@ const EVENTS_MAX = 1_000;
 export class EventFrames implements Disposable {
   readonly #clock: Clock;
   readonly #send: (events: Events) => boolean;
-  #held: Events | undefined;
+  readonly #held: Event[] = [];
+  /** What the follower has with the events that are held. */
+  #position: Position | undefined;
   #sentMs = -Infinity;
   #cancel: Cancel = () => {};
 
@@ -29,15 +31,13 @@ export class EventFrames implements Disposable {
   }
 
   /** False when the follower is gone. */
-  push(feed: Events): boolean {
-    const held = this.#held;
-    const fits = (held?.events.length ?? 0) + feed.events.length <= EVENTS_MAX;
-    if (held !== undefined && fits) {
-      this.#held = { ...feed, events: [...held.events, ...feed.events] };
-      return true;
-    }
-    if (!this.flush()) return false;
-    this.#held = feed;
+  push({ events, position }: Events): boolean {
+    const joins = this.#position !== undefined &&
+      this.#held.length + events.length <= EVENTS_MAX;
+    if (!joins && !this.flush()) return false;
+    this.#held.push(...events);
+    this.#position = position;
+    if (joins) return true;
     const waitMs = this.#sentMs + GATHER_MS - this.#clock.monotonicMs();
     if (waitMs <= 0) return this.flush();
     this.#cancel = this.#clock.after(waitMs, () => void this.flush());
@@ -46,16 +46,18 @@ export class EventFrames implements Disposable {
 
   /** Sends what is held: before anything else is said, which must not overtake it. */
   flush(): boolean {
-    const held = this.#held;
-    if (held === undefined) return true;
+    const position = this.#position;
+    if (position === undefined) return true;
+    const events = this.#held.splice(0);
     this[Symbol.dispose]();
     this.#sentMs = this.#clock.monotonicMs();
-    return this.#send(held);
+    return this.#send({ kind: "events", position, events });
   }
 
   [Symbol.dispose](): void {
     this.#cancel();
-    this.#held = undefined;
+    this.#held.length = 0;
+    this.#position = undefined;
   }
 }
 

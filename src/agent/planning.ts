@@ -1,10 +1,11 @@
 import { type Clock, every, sleep } from "../base/clock.ts";
-import { asDenimError, DenimError, isDenimError } from "../base/errors.ts";
+import { DenimError, isDenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { nodeByRaftId, type StateReader, theCluster } from "../lease/state.ts";
 import type { Replica } from "../replica/replica.ts";
 import { nextStep, type Server, type Situation, type Step } from "../roles/planner.ts";
 import { type ConnectedNotice, KIND, type LeaveRequest } from "../transport/protocol.ts";
+import { Attempts } from "./attempts.ts";
 import type { Mesh } from "./mesh.ts";
 import { SilenceWatch } from "./silence.ts";
 
@@ -43,11 +44,12 @@ export class Planning implements AsyncDisposable {
   readonly #roomy = new Set<string>();
   #silence: SilenceWatch | undefined;
   #busy = false;
-  /** By what was tried: how it failed last. */
-  readonly #failures = new Map<string, string>();
+  /** What fails is tried again with the next turn. */
+  readonly #attempts: Attempts;
 
   constructor(options: PlanningOptions) {
     this.#options = options;
+    this.#attempts = new Attempts(options.logger);
     this.#cancels = [
       every(options.clock, PLAN_EVERY_MS, () => void this.#turn()),
       every(options.clock, CONNECTED_EVERY_MS, () => this.#report()),
@@ -144,28 +146,15 @@ export class Planning implements AsyncDisposable {
     if (this.#busy) return;
     this.#busy = true;
     const silence = this.#silence;
-    await this.#try("a change of the raft group", async () => {
+    await this.#attempts.make("a change of the raft group failed", async () => {
       for (let step = this.#next(leader); step !== undefined; step = this.#next(leader)) {
         await this.#take(leader, step);
       }
     });
-    await this.#try("a note about silent nodes", async () => {
+    await this.#attempts.make("a note about silent nodes failed", async () => {
       for (const command of silence.due(state(), self)) await leader.proposeHere(command);
     });
     this.#busy = false;
-  }
-
-  /** What fails is tried again with the next turn; the same failure is told once. */
-  async #try(what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-      this.#failures.delete(what);
-    } catch (error) {
-      const { message, why } = asDenimError(error);
-      if (this.#failures.get(what) === message) return;
-      this.#failures.set(what, message);
-      this.#options.logger.warn(`${what} failed`, { message, why });
-    }
   }
 
   #next(leader: Replica): Step | undefined {

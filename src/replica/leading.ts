@@ -41,9 +41,14 @@ export class Leading {
     return { elapsedMs, wallMs: Math.floor(this.#clock.wallMs()) };
   }
 
-  /** The stamp is in the log. The fraction that was cut off counts with the next. */
+  /** The stamp is on its way into the log. The fraction that was cut off counts with the next. */
   stamped({ elapsedMs }: Stamp): void {
     this.#stampedMs += elapsedMs;
+  }
+
+  /** It did not get there: its time counts with the next. */
+  unstamped({ elapsedMs }: Stamp): void {
+    this.#stampedMs -= elapsedMs;
   }
 
   /** The entry that is due now, if any. */

@@ -22,6 +22,8 @@ export interface ProposalsParts {
 /** A command that has not got its place in the log yet, and who waits for it. */
 interface Pending {
   readonly text: string;
+  /** Gives its time back to the lease clock. */
+  readonly unstamp: () => void;
   readonly resolve: (answer: Promise<Canonical>) => void;
   readonly reject: (error: DenimError) => void;
 }
@@ -58,8 +60,9 @@ export class Proposals {
       });
     }
     leading.stamped(stamp);
+    const unstamp = () => leading.unstamped(stamp);
     return await call.answer(
-      new Promise((resolve, reject) => this.#pending.push({ text, resolve, reject })),
+      new Promise((resolve, reject) => this.#pending.push({ text, unstamp, resolve, reject })),
     );
   }
 
@@ -76,6 +79,7 @@ export class Proposals {
     if (pending.length === 0) return;
     this.#pending = [];
     const result = this.#core.propose(pending.map(({ text }) => text));
+    if (result.kind !== "accepted") { for (const { unstamp } of pending) unstamp(); }
     pending.forEach(({ resolve }, i) => resolve(this.#accepted(result, i)));
   }
 
