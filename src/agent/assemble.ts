@@ -11,14 +11,17 @@ import type { Holding } from "../lease/holding.ts";
 import type { Incarnation } from "../lease/records.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
-import type { NodeRecord } from "../store/identity-schema.ts";
+import type { NodeRecord, ServersRecord } from "../store/identity-schema.ts";
+import type { StorePlace } from "../store/place.ts";
 import type { Store } from "../store/store.ts";
+import { formatEndpoint } from "../transport/address.ts";
 import type { Credentials } from "../transport/credentials.ts";
 import type { Transport } from "../transport/transport.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { DataPlane } from "./data-plane.ts";
 import type { LeaseStanding } from "./leasing.ts";
 import { wishOf } from "./place.ts";
+import { openOwnStore, rejoinByHand, type RejoiningParts } from "./rejoining.ts";
 import type { Settings } from "./settings.ts";
 import { noteStart } from "./starts.ts";
 
@@ -33,8 +36,13 @@ export interface NodeParts {
   readonly logger: Logger;
   /** Address that the data interface has to reach where nothing else was said. */
   readonly reach?: Address;
+  readonly place: StorePlace;
   /** The store, where somebody has begun to open it; the node's from here on. */
   readonly store?: Promise<Store>;
+  /** By an operator's word the store is set aside, and these servers are asked for leave. */
+  readonly rejoin?: { readonly servers: readonly string[] };
+  /** Gives up a start that has to wait for others. */
+  readonly signal?: AbortSignal;
   readonly transport: (credentials: Credentials) => Transport;
   readonly subnetFile: SubnetFile;
   /** Names the boot that this process runs in. */
@@ -50,7 +58,7 @@ export interface Made {
   readonly incarnation: Incarnation;
   readonly holding: Holding | undefined;
   readonly seeds: readonly string[];
-  readonly control: (ownRoutes: () => unknown) => ControlPlane;
+  readonly control: (ownRoutes: () => unknown, isDiskLow: () => boolean) => ControlPlane;
   readonly data: (
     control: ControlPlane,
     standing: () => LeaseStanding,
@@ -63,7 +71,10 @@ export interface Made {
  *
  * @throws `STORE_DAMAGED`; `UPGRADE_NEEDED` where the state is of a level that it cannot read
  */
-export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
+export async function assemble(
+  parts: NodeParts,
+  onStore: (store: Store) => void,
+): Promise<Made> {
   const { identity, settings, clock, random, logger, kernel, backends } = parts;
   const [record, key, cert, caBundle, servers, lease] = await Promise.all([
     identity.read("node"),
@@ -85,23 +96,30 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
   }
   const credentials = { caBundle, cert, key };
   const { nodeId, clusterId, role } = record;
+  const remembered = (servers?.members ?? []).filter((member) => member.nodeId !== nodeId)
+    .flatMap(({ addresses }) => addresses);
+  const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
+  const transport = parts.transport(credentials);
+  const store = await openStore(parts, {
+    ...{ record, transport, servers: [...remembered, ...seeds] },
+    address: formerAddress(settings, record, servers),
+  });
+  onStore(store);
   requireLevelOf(store.loaded.records);
   const { incarnation, starts } = await noteStart(store, nodeId, random);
-  const remembered = (servers?.members ?? []).flatMap(({ addresses }) => addresses);
-  const seeds = settings.seeds.length > 0 ? settings.seeds : servers?.seeds ?? [];
   return {
     ...{ record, store, incarnation, seeds, holding: lease },
-    control: (ownRoutes) =>
+    control: (ownRoutes, isDiskLow) =>
       new ControlPlane({
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
         ...(settings.retention === undefined ? {} : { retention: settings.retention }),
-        ...{ credentials, transport: parts.transport(credentials) },
+        ...{ credentials, transport },
         caKey: () => identity.readPem("caKey"),
         keepCaKey: (caKey) =>
           caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
         beacons: { self: nodeId, remembered, seeds },
-        ownRoutes,
+        ...{ ownRoutes, isDiskLow },
       }),
     data: (control, standing, onAttributes) =>
       new DataPlane({
@@ -113,4 +131,29 @@ export async function assemble(parts: NodeParts, store: Store): Promise<Made> {
         onAttributes,
       }),
   };
+}
+
+function openStore(
+  parts: NodeParts,
+  more: Pick<RejoiningParts, "record" | "transport" | "servers" | "address">,
+): Promise<Store> {
+  const { identity, place, settings, clock, random, logger, rejoin, signal } = parts;
+  const rejoining = {
+    ...{ identity, place, clock, random, logger },
+    version: settings.version,
+    ...more,
+    ...(signal === undefined ? {} : { signal }),
+  };
+  if (rejoin === undefined) return openOwnStore(parts.store ?? place.open(), rejoining);
+  return rejoinByHand({ ...rejoining, servers: [...rejoin.servers, ...more.servers] });
+}
+
+/** Where others may have found this node; it tells them anew once it knows for certain. */
+function formerAddress(
+  { advertise, listen }: Settings,
+  { nodeId, name }: NodeRecord,
+  servers: ServersRecord | undefined,
+): string {
+  const own = servers?.members.find((member) => member.nodeId === nodeId)?.addresses[0];
+  return advertise ?? own ?? formatEndpoint({ host: name, port: listen.port });
 }

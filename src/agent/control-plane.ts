@@ -15,10 +15,11 @@ import { keyFits } from "../transport/certificate.ts";
 import { admitJoiner } from "./admitting.ts";
 import { Errands } from "./errands.ts";
 import { EpochWatch } from "./epoch-watch.ts";
-import { helloOf, isWelcome, judgePeer, judgeServer, type Self } from "./gate.ts";
+import { helloOf, isWelcome, judgePeer, judgeServer, judgeStore, type Self } from "./gate.ts";
 import { GroupCheck } from "./group-check.ts";
 import { Mesh } from "./mesh.ts";
 import { Planning } from "./planning.ts";
+import { readmitPeer, type ReadmittingParts } from "./readmitting.ts";
 import type { Settings } from "./settings.ts";
 import { type Beacons, cannotAdmit, serversOf, serversToTry } from "./servers.ts";
 import { servePeer, type ServingParts } from "./serving.ts";
@@ -40,6 +41,8 @@ export interface ControlPlaneOptions extends Self {
   readonly logger: Logger;
   /** The routes of this node, as its reconciler last saw them. */
   readonly ownRoutes: () => unknown;
+  /** Somebody else should lead. */
+  readonly isDiskLow: () => boolean;
 }
 
 /** Whoever left is told so before its connections end. */
@@ -58,7 +61,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #copy: Copy;
   readonly #planning: Planning;
   readonly #groupCheck: GroupCheck;
-  readonly #serving: ServingParts;
+  readonly #serving: ServingParts & ReadmittingParts;
   #listener: Listening | undefined;
   #replica: Replica | undefined;
   #remote: Remote | undefined;
@@ -83,7 +86,7 @@ export class ControlPlane implements AsyncDisposable {
       onUnreachable: (raftId) => this.#replica?.reportUnreachable(raftId),
     });
     this.#planning = new Planning({
-      ...{ self: options.nodeId, state, mesh: this.mesh, clock },
+      ...{ self: options.nodeId, state, mesh: this.mesh, clock, isDiskLow: options.isDiskLow },
       logger: logger.child("planner"),
       replica: () => this.#replica,
       caKey: options.caKey,
@@ -125,7 +128,8 @@ export class ControlPlane implements AsyncDisposable {
       hello: () => this.#hello("peer"),
       admit: this.epochs.noting((hello, who) => judgePeer(this.#copy.state, hello, who)),
       onPeer: (channel, { hello }) => {
-        if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
+        if (hello.wants === "rejoin") channel.start(readmitPeer(this.#serving, hello));
+        else if (this.mesh.accept(channel, hello)) channel.start(servePeer(this.#serving, hello));
       },
       ...(role === "server"
         ? { onJoiner: (joiner) => admitJoiner(this.#admitting(), joiner) }
@@ -298,7 +302,10 @@ export class ControlPlane implements AsyncDisposable {
     const { channel, greeting } = await transport.dial(address, {
       ...{ clock, signal, hello },
       // Who answers at a server's address has a server's certificate of our CA.
-      admit: this.epochs.noting((server) => judgeServer(hello, server, this.#remote?.leaderlessMs)),
+      admit: this.epochs.noting((server) => {
+        const verdict = judgeServer(hello, server, this.#remote?.leaderlessMs);
+        return "ok" in verdict ? judgeStore(this.#copy.state, server) : verdict;
+      }),
       ...(options.expect === undefined ? {} : { expectNodeId: options.expect }),
     });
     return channel.start(servePeer(this.#serving, greeting.hello));
@@ -320,7 +327,7 @@ export class ControlPlane implements AsyncDisposable {
     };
   }
 
-  #servingParts(): ServingParts {
+  #servingParts(): ServingParts & ReadmittingParts {
     return {
       cluster: this.cluster,
       replica: () => this.#replica,
@@ -332,10 +339,12 @@ export class ControlPlane implements AsyncDisposable {
         }
         await keepCaKey(caKey);
       },
-      noteConnected: (_from, notice) => this.#planning.note(notice),
+      noteConnected: (from, notice) => this.#planning.note(from, notice),
+      noteTwin: () => this.mesh.noteTwin(),
       ownRoutes: this.#options.ownRoutes,
       routesOf: (node, where) => this.errands.routesOf(node, where),
       letGo: (node, how) => this.errands.letGoOnce(node, how),
+      lives: (node) => this.errands.lives(node),
     };
   }
 }

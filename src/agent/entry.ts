@@ -1,6 +1,4 @@
-import { existsSync, renameSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { join } from "node:path";
 import * as v from "valibot";
 import type { BackendRegistry } from "../backend/registry.ts";
 import { hex } from "../base/bytes.ts";
@@ -15,6 +13,7 @@ import { formatPrefix, parsePrefix, tryParsePrefix } from "../ip/prefix.ts";
 import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
 import type { Kernel } from "../plan/kernel.ts";
 import type { IdentityFolder } from "../store/identity.ts";
+import type { StorePlace } from "../store/place.ts";
 import { parseEndpoint } from "../transport/address.ts";
 import { nameSchema } from "./border.ts";
 import { advertised, attributesOf, findPlace, type Place, wishOf } from "./place.ts";
@@ -33,6 +32,8 @@ export type Way =
     /** Until it works, for hosts that nobody watches; else once. */
     readonly keepTrying: boolean;
   }
+  /** A member comes back with an empty store, by leave of one of these servers. */
+  | { readonly kind: "rejoin"; readonly addresses: readonly string[] }
   /** Nothing was asked for: the host waits, and never forms a cluster by itself. */
   | { readonly kind: "wait" };
 
@@ -41,6 +42,7 @@ export interface EntryOptions {
   readonly name: string;
   readonly way: Way;
   readonly identity: IdentityFolder;
+  readonly place: StorePlace;
   readonly kernel: Kernel;
   readonly backends: BackendRegistry;
   readonly clock: Clock;
@@ -70,6 +72,11 @@ export async function enterCluster(options: EntryOptions): Promise<Address | und
       return undefined;
     case "join":
       return await joinUntilIn(options, way);
+    case "rejoin":
+      throw new DenimError("NOT_FOUND", "This host is in no cluster that it could come back to", {
+        why: `there is no ${identity.path}`,
+        fix: "join as a new node: denim join HOST",
+      });
     case "wait":
       logger.warn("this host is in no cluster yet, and waits", {
         fix: "stop this daemon and type denim join HOST, or run it with --join and --token-file",
@@ -125,16 +132,16 @@ async function found(options: EntryOptions, network: string): Promise<void> {
   await refuseLiveSeeds(settings.seeds);
   onStep("checked", `containers of this host go through ${place.host.link.name}`);
   await identity.write("secret", { seed });
-  const putBack = setStoreAside(options);
+  const aside = await setStoreAside(options);
   try {
     await foundCluster({
       ...{ identity, network: config, name, clock, random, version: settings.version },
-      storePath: storePath(settings),
+      openStore: options.place.open,
       address: advertised(settings, place.host.publicIp),
       attributes: attributesOf(place),
     });
   } catch (error) {
-    putBack();
+    await options.place.putBack(aside);
     throw error;
   }
   onStep("founded", "a cluster of this host alone");
@@ -196,8 +203,10 @@ async function joinOnce(
   const { joinCluster } = await import("./joining.ts");
   await joinCluster({
     ...{ identity, name, clock, random, signal, onStep },
-    storePath: storePath(settings),
-    makeRoom: () => void setStoreAside(options),
+    openStore: async () => {
+      await setStoreAside(options);
+      return await options.place.open();
+    },
     addresses: way.addresses,
     token: await way.token(),
     version: settings.version,
@@ -247,24 +256,11 @@ async function checkHost(
   return { place, seed };
 }
 
-function storePath(settings: Settings): string {
-  return join(settings.stateDir, "store");
-}
-
-/**
- * A store without an identity is of no use here, and may be all that somebody has left of it. The
- * result brings it back.
- */
-function setStoreAside({ settings, clock, logger }: EntryOptions): () => void {
-  const path = storePath(settings);
-  if (!existsSync(path)) return () => rmSync(path, { recursive: true, force: true });
-  const aside = `${path}.aside-${Math.floor(clock.wallMs())}`;
-  renameSync(path, aside);
-  logger.warn("a store without an identity was set aside", { path: aside });
-  return () => {
-    rmSync(path, { recursive: true, force: true });
-    renameSync(aside, path);
-  };
+/** A store without an identity is of no use here, and may be all that somebody has left of it. */
+async function setStoreAside({ place, clock, logger }: EntryOptions): Promise<string | undefined> {
+  const path = await place.setAside(clock.wallMs());
+  if (path !== undefined) logger.warn("a store without an identity was set aside", { path });
+  return path;
 }
 
 /** The subnets that this host had, as its subnet file says: what a joiner would like again. */

@@ -58,6 +58,11 @@ export class Errands {
     throw new DenimError("PEER_UNREACHABLE", `${node} is not connected to any server now`);
   }
 
+  /** Whether a process of the node is connected to any server that can be reached. */
+  async lives(node: string): Promise<boolean> {
+    return await this.routesOf(node, "anywhere").then(() => true, () => false);
+  }
+
   /**
    * Takes a node out of the group and the cluster, through whichever server leads. One that goes
    * itself may lose its connections before it hears that it is out: then the next server says so.

@@ -8,14 +8,14 @@ import type { LeaseAttributes } from "../lease/records.ts";
 import { type KernelRoute, ROUTE_PROTOCOL } from "../plan/kernel.ts";
 import { bootstrap } from "../replica/bootstrap.ts";
 import type { IdentityFolder } from "../store/identity.ts";
-import { Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { csrKeyId } from "../transport/csr.ts";
 import { createCa, createCsr, createKey, issueCertificate } from "../transport/pki.ts";
 import { clusterName } from "./names.ts";
 
 export interface FoundingOptions {
   readonly identity: IdentityFolder;
-  readonly storePath: string;
+  readonly openStore: () => Promise<Store>;
   /** The network config, with its backend written out. */
   readonly network: string;
   readonly name: string;
@@ -57,7 +57,7 @@ async function found(options: FoundingOptions): Promise<void> {
   await identity.writePem("ca", ca.certPem);
   await identity.writePem("caKey", ca.keyPem);
   const wallMs = Math.floor(clock.wallMs());
-  await using store = await Store.open(options.storePath);
+  await using store = await options.openStore();
   const { name: finalName } = await bootstrap(store, { elapsedMs: 0, wallMs }, {
     kind: "cluster.init",
     ...{ clusterId, epoch, name: clusterName(random), config: network },

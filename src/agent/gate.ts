@@ -1,6 +1,13 @@
 import type { ErrorJson } from "../base/errors.ts";
 import { FEATURES, supports } from "../lease/feature-level.ts";
-import { type Epoch, equalEpoch, type Incarnation, isFork, type Role } from "../lease/records.ts";
+import {
+  type ClusterBody,
+  type Epoch,
+  equalEpoch,
+  type Incarnation,
+  isFork,
+  type Role,
+} from "../lease/records.ts";
 import { isGone, type StateReader, theCluster } from "../lease/state.ts";
 import type { Admission, Hello } from "../transport/handshake.ts";
 import type { NodeIdentity } from "../transport/certificate.ts";
@@ -49,31 +56,70 @@ export function judgePeer(
   }
   const cluster = theCluster(state);
   if (cluster === undefined) return { ok: true };
+  if (hello.wants === "rejoin") return judgeReturner(state, cluster, hello);
   // Who watches from an earlier epoch is given this one's state whole.
   const moves = hello.wants === "watch" && hello.epoch.n < cluster.epoch.n;
   if (!moves && !equalEpoch(hello.epoch, cluster.epoch)) {
     return otherHistory(cluster.epoch, hello.epoch);
   }
-  if (!supports(hello.features, cluster.featureLevel)) {
+  return judgeMember(state, cluster, hello) ?? judgeStore(state, hello);
+}
+
+/** Whether a member, with a program that fits. */
+function judgeMember(
+  state: StateReader,
+  { featureLevel }: ClusterBody,
+  { features, nodeId }: Hello,
+): ErrorJson | undefined {
+  if (!supports(features, featureLevel)) {
     return refusal(
       "UPGRADE_NEEDED",
-      `the cluster is at feature level ${cluster.featureLevel}, and its program supports ` +
-        `${hello.features.min} to ${hello.features.max}`,
+      `the cluster is at feature level ${featureLevel}, and its program supports ` +
+        `${features.min} to ${features.max}`,
       "run a newer Denim there",
     );
   }
-  if (!isWelcome(state, hello.nodeId)) return refusal("NOT_A_MEMBER", "it left or was removed");
+  return isWelcome(state, nodeId) ? undefined : refusal("NOT_A_MEMBER", "it left or was removed");
+}
+
+/**
+ * Who comes back without a store has nothing to show but its certificate. An operator may bring it
+ * from an earlier epoch, or from the other side of a fork.
+ */
+function judgeReturner(
+  state: StateReader,
+  cluster: ClusterBody,
+  hello: Hello,
+): Admission | ErrorJson {
+  if (hello.epoch.n > cluster.epoch.n) return otherHistory(cluster.epoch, hello.epoch);
+  return judgeMember(state, cluster, hello) ?? { ok: true };
+}
+
+/**
+ * Whether this is the disk that the node has had all the time: another one, or a copy of an earlier
+ * day, must not vote, nor follow under its name.
+ */
+export function judgeStore(state: StateReader, hello: Hello): Admission | ErrorJson {
   const node = state.get("node", hello.nodeId)?.body;
   // It joined after what this node has heard of: after a long absence that may be everybody.
   if (node === undefined) return { ok: true };
-  const ownStore = node.raftId === undefined ||
-    (node.storeId === hello.storeId && node.raftId === hello.raftId);
-  if (!ownStore) return refusal("PEER_REFUSED", "its store is not the one that it joined with");
+  if (node.raftId !== undefined) {
+    const isOwn = node.storeId === hello.storeId && node.raftId === hello.raftId;
+    // Raft ids only go up: it has a new store since what this node has heard of.
+    const isNewer = node.storeId !== hello.storeId && (hello.raftId ?? 0) > node.raftId;
+    if (isNewer) return { ok: true };
+    if (!isOwn) {
+      return refusal("PEER_REFUSED", "its store is not the one that it has here", NEW_STORE);
+    }
+  }
   if (node.incarnation !== undefined && !descends(hello.starts, node.incarnation)) {
-    return refusal("PEER_REFUSED", "its disk is an older copy of a node that went on since");
+    const why = "its disk is an older copy of a node that went on since";
+    return refusal("PEER_REFUSED", why, NEW_STORE);
   }
   return { ok: true };
 }
+
+const NEW_STORE = "if no other host runs as that node, it comes back by: denim rejoin HOST";
 
 /**
  * Whether a disk with these starts, oldest first, went through the start that is recorded here. A
@@ -127,7 +173,7 @@ function otherHistory(own: Epoch, theirs: Epoch): ErrorJson {
   return refusal(
     "EPOCH_MISMATCH",
     `one side is in epoch ${theirs.n}, the other in ${own.n}`,
-    "a server of the earlier epoch comes into the later one by: denim rejoin ADDRESS",
+    "a server of the earlier epoch comes into the later one by: denim rejoin HOST",
   );
 }
 

@@ -5,7 +5,7 @@ import type { Random } from "../base/random.ts";
 import { FEATURES } from "../lease/feature-level.ts";
 import type { LeaseAttributes } from "../lease/records.ts";
 import type { IdentityFolder } from "../store/identity.ts";
-import { Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { csrKeyId } from "../transport/csr.ts";
 import { type JoinSession, openJoin } from "../transport/join-client.ts";
 import { createCsr, createKey } from "../transport/pki.ts";
@@ -15,9 +15,8 @@ import type { JoinBegin, JoinCommit, JoinOffer, JoinResult } from "./admitting.t
 
 export interface JoiningOptions {
   readonly identity: IdentityFolder;
-  readonly storePath: string;
-  /** Called before a store is made there. */
-  readonly makeRoom: () => void;
+  /** Opens an empty store for this node, once it is in. */
+  readonly openStore: () => Promise<Store>;
   /** Servers to turn to, in this order. */
   readonly addresses: readonly string[];
   readonly token: string;
@@ -146,8 +145,7 @@ async function keep(options: JoiningOptions, result: JoinResult, key: string): P
     addresses: [address],
   }));
   await identity.write("servers", { members, seeds: [...options.addresses] });
-  options.makeRoom();
-  await using store = await Store.open(options.storePath);
+  await using store = await options.openStore();
   await store.write({
     format: {
       schema: 1,

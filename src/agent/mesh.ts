@@ -30,6 +30,8 @@ interface Inbound {
   readonly raftId: number | undefined;
 }
 
+/** Both try again and again; after this long without news there is one of them. */
+const TWIN_MS = 60_000;
 const SNAPSHOT_PART_TIMEOUT_MS = 30_000;
 
 /** All connections of a node to other nodes, found by who is at the other end. */
@@ -39,6 +41,7 @@ export class Mesh implements Peers, AsyncDisposable {
   readonly #links = new Map<string, Link>();
   /** Connections that others opened, by node and purpose. */
   readonly #inbound = new Map<string, Inbound>();
+  #twinMs = -Infinity;
 
   constructor(options: MeshOptions) {
     this.#options = options;
@@ -58,8 +61,10 @@ export class Mesh implements Peers, AsyncDisposable {
         starts: `${older.startId} ${startId}`,
       });
       this.#inbound.delete(key);
-      older.channel.close("another process uses the same identity");
-      channel.close("another process uses the same identity");
+      for (const { channel: twin } of [older, { channel }]) {
+        twin.notify(KIND.twin, {});
+        twin.close("another process uses the same identity");
+      }
       return false;
     }
     older?.channel.close("a newer connection took its place");
@@ -68,6 +73,22 @@ export class Mesh implements Peers, AsyncDisposable {
       if (this.#inbound.get(key)?.channel === channel) this.#inbound.delete(key);
     });
     return true;
+  }
+
+  /** A server has met another process with this node's identity, and believes neither. */
+  noteTwin(): void {
+    const { clock, logger } = this.#options;
+    if (!this.hasTwin) {
+      logger.error("another host runs with this node's identity, and servers refuse both", {
+        fix: "stop the one that is the copy; if its disk is to stay, give it an identity of its " +
+          "own: remove its state directory, then denim join",
+      });
+    }
+    this.#twinMs = clock.monotonicMs();
+  }
+
+  get hasTwin(): boolean {
+    return this.#options.clock.monotonicMs() - this.#twinMs < TWIN_MS;
   }
 
   /** Sends those who follow this node to a server that still is one. */

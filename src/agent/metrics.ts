@@ -48,6 +48,9 @@ export class Metrics {
         set("denim_leader_age_seconds", cluster.leaderAgeMs / 1_000);
       }
     }
+    const { room, isLow } = node.disk;
+    if (room !== undefined) set("denim_disk_free_bytes", room.freeBytes);
+    set("denim_disk_low", isLow ? 1 : 0);
     const { epochs } = node.control;
     const forked = epochs.fork !== undefined || (cluster?.hold?.fork ?? null) !== null;
     set("denim_fork_seen", forked ? 1 : 0);
@@ -71,6 +74,8 @@ const FIGURES: Readonly<Record<string, readonly [string, ...string[]]>> = {
   denim_lease_trusted_seconds: ["For how long it can be, without another word of the cluster"],
   denim_routes: ["Routes of this node by how they stand", "state"],
   denim_reconcile_seconds: ["Duration of the last pass over the kernel's routes"],
+  denim_disk_free_bytes: ["Room on the disk of the state directory"],
+  denim_disk_low: ["1 while that is less than it should be"],
   denim_revision: ["Revision of this node's copy of the state"],
   denim_nodes: ["Nodes in the cluster"],
   denim_nodes_silent: ["Nodes that nobody has heard of for a while"],

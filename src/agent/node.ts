@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { sleep } from "../base/clock.ts";
 import { asDenimError, type DenimError } from "../base/errors.ts";
 import { enableForwarding } from "../host/sysctl.ts";
@@ -8,10 +7,11 @@ import { FEATURES } from "../lease/feature-level.ts";
 import type { Incarnation } from "../lease/records.ts";
 import { theNetwork } from "../lease/state.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
-import { Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { assemble, type Made, type NodeParts } from "./assemble.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { DataPlane } from "./data-plane.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { Leasing } from "./leasing.ts";
 import { advertised } from "./place.ts";
 import { serversOf } from "./servers.ts";
@@ -27,6 +27,7 @@ export class Node implements AsyncDisposable {
   readonly settings: Settings;
   readonly control: ControlPlane;
   readonly data: DataPlane;
+  readonly disk: DiskWatch;
   readonly #parts: NodeParts;
   readonly #store: Store;
   readonly #incarnation: Incarnation;
@@ -48,7 +49,12 @@ export class Node implements AsyncDisposable {
     this.#incarnation = made.incarnation;
     this.#seeds = made.seeds;
     this.#holding = made.holding;
-    this.control = made.control(() => this.data.routes());
+    const { place, settings, clock, logger } = parts;
+    this.disk = new DiskWatch({
+      ...{ place, limits: settings.disk, clock, logger: logger.child("disk") },
+      isServer: () => this.control.replica !== undefined,
+    });
+    this.control = made.control(() => this.data.routes(), () => this.disk.isLow);
     this.data = made.data(
       this.control,
       () => this.standing(),
@@ -63,14 +69,14 @@ export class Node implements AsyncDisposable {
    * @throws `STORE_DAMAGED` `STORE_LOCKED` `PORT_IN_USE` `PERMISSION_DENIED` `UPGRADE_NEEDED`
    */
   static async start(parts: NodeParts): Promise<Node> {
-    const store = await (parts.store ?? Store.open(join(parts.settings.stateDir, "store")));
-    let node: Node | undefined;
+    let open: AsyncDisposable | undefined;
     try {
-      node = new Node(parts, await assemble(parts, store));
+      const node = new Node(parts, await assemble(parts, (store) => (open = store)));
+      open = node;
       await node.#run();
       return node;
     } catch (error) {
-      await (node ?? store)[Symbol.asyncDispose]();
+      await open?.[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -111,6 +117,7 @@ export class Node implements AsyncDisposable {
     await this.#leasing?.[Symbol.asyncDispose]();
     await this.data[Symbol.asyncDispose]();
     await this.control[Symbol.asyncDispose]();
+    await this.disk[Symbol.asyncDispose]();
     await this.#remembering;
     await this.#store[Symbol.asyncDispose]();
   }

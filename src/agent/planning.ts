@@ -14,6 +14,7 @@ export interface PlanningOptions {
   readonly replica: () => Replica | undefined;
   readonly mesh: Mesh;
   readonly caKey: () => Promise<string | undefined>;
+  readonly isDiskLow: () => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -38,6 +39,8 @@ export class Planning implements AsyncDisposable {
   readonly #leaving = new Set<string>();
   /** By raft id: until when it is not asked again to hold the log. */
   readonly #setAside = new Map<number, number>();
+  /** Servers that have said that there is room on their disks. */
+  readonly #roomy = new Set<string>();
   #silence: SilenceWatch | undefined;
   #busy = false;
   /** By what was tried: how it failed last. */
@@ -55,8 +58,10 @@ export class Planning implements AsyncDisposable {
     return this.#silence?.alarm === true;
   }
 
-  note(notice: ConnectedNotice): void {
+  note(from: string, notice: ConnectedNotice): void {
     this.#silence?.note(notice);
+    if (notice.isDiskLow === false) this.#roomy.add(from);
+    else this.#roomy.delete(from);
   }
 
   /**
@@ -114,11 +119,11 @@ export class Planning implements AsyncDisposable {
   }
 
   #report(): void {
-    const { replica, mesh, state } = this.#options;
+    const { replica, mesh, state, self, isDiskLow } = this.#options;
     const status = replica()?.status();
     if (status === undefined) return;
-    const notice: ConnectedNotice = { nodes: mesh.connected() };
-    if (status.role === "leader") return this.note(notice);
+    const notice: ConnectedNotice = { nodes: mesh.connected(), isDiskLow: isDiskLow() };
+    if (status.role === "leader") return this.note(self, notice);
     const leader = nodeByRaftId(state(), status.leader);
     if (leader !== undefined) mesh.channelTo(leader.key)?.notify(KIND.connected, notice);
   }
@@ -129,6 +134,7 @@ export class Planning implements AsyncDisposable {
     if (leader?.leads !== true) {
       this.#silence = undefined;
       this.#setAside.clear();
+      this.#roomy.clear();
       return;
     }
     if (this.#silence === undefined) {
@@ -186,6 +192,7 @@ export class Planning implements AsyncDisposable {
         caughtUp: own || (progress !== undefined && progress.state === "replicate" &&
           progress.match + CAUGHT_UP_ENTRIES >= status.commit),
         leaving: this.#leaving.has(key),
+        roomy: own ? !this.#options.isDiskLow() : this.#roomy.has(key),
       }];
     });
     const votersWanted = theCluster(state)?.votersWanted ?? 3;

@@ -21,7 +21,7 @@ import { createToken, encodeToken, hashSecret } from "../transport/token.ts";
 import { serversOf } from "./servers.ts";
 import { Metrics } from "./metrics.ts";
 import type { Node } from "./node.ts";
-import { leaseViews, nodeViews, statusOf } from "./views.ts";
+import { leaseViews, networkView, nodeViews, statusOf } from "./views.ts";
 
 export interface ServiceOptions {
   /** `undefined` while this host is in no cluster. */
@@ -55,20 +55,19 @@ export class NodeService implements Service {
     const { state } = await this.#read(consistency);
     const record = state.get("network", SINGLE);
     if (record === undefined) throw new DenimError("NOT_FOUND", "There is no network yet");
-    const { config } = record.body;
-    const { warnings } = parseNetworkConfig(config, { unknownKeys: "keep" });
-    return { config, revision: record.modRevision, warnings };
+    return networkView(record.body.config, record.modRevision);
   }
 
   async setNetwork(text: string, ifRevision: number | undefined): Promise<NetworkView> {
     parseNetworkConfig(text);
     const config = withExplicitBackend(text);
-    await this.#present().control.cluster.propose({
+    // Nothing is read afterwards: that could fail, and a change that was made would look undone.
+    const { revision } = await this.#present().control.cluster.propose({
       kind: "network.set",
       config,
       ...(ifRevision === undefined ? {} : { ifRevision }),
-    });
-    return await this.network("linearizable");
+    }) as { readonly revision: number };
+    return networkView(config, revision);
   }
 
   async leases(consistency: Consistency): Promise<readonly LeaseView[]> {

@@ -35,6 +35,8 @@ export interface ServingParts {
   becomeServer(raftId: number): Promise<Replica | undefined>;
   keepCaKey(caKey: string): Promise<void>;
   noteConnected(from: string, notice: ConnectedNotice): void;
+  /** Another process speaks as this node. */
+  noteTwin(): void;
   /** Routes of this node as its reconciler last saw them. */
   ownRoutes(): unknown;
   /** Routes of a node that is connected here, or to any server. */
@@ -101,6 +103,7 @@ function serveServer(parts: ServingParts, hello: Hello, handlers: Handlers): voi
       await parts.keepCaKey((body as CaDelivery).caKey);
       return null;
     })
+    .notice(KIND.twin, () => parts.noteTwin())
     .notice(KIND.connected, (body) => parts.noteConnected(hello.nodeId, body as ConnectedNotice));
 }
 

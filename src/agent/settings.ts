@@ -1,5 +1,6 @@
 import type { Address } from "../ip/address.ts";
 import type { LogLimits } from "../replica/turn.ts";
+import type { DiskLimits } from "./disk-watch.ts";
 
 /** How one daemon was told to run. Everything has a default but what names the node. */
 export interface Settings {
@@ -25,10 +26,14 @@ export interface Settings {
   readonly profile: "lan" | "wan";
   /** Write subnet.env and be ready although the cluster has not confirmed the lease. */
   readonly acceptExpiredLease: boolean;
+  /** When the disk of the state directory is short of room. */
+  readonly disk: DiskLimits;
   /** How much of the past is kept for those who were away. @default what replica and feed keep */
   readonly retention?: { readonly log: LogLimits; readonly historyEntries: number };
   readonly version: string;
 }
+
+const MIB = 1024 * 1024;
 
 export const DEFAULT_SETTINGS: Omit<Settings, "version"> = {
   stateDir: "/var/lib/denim",
@@ -43,4 +48,5 @@ export const DEFAULT_SETTINGS: Omit<Settings, "version"> = {
   seeds: [],
   profile: "lan",
   acceptExpiredLease: false,
+  disk: { lowBytes: 256 * MIB, ballastBytes: 32 * MIB },
 };

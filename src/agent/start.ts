@@ -12,7 +12,7 @@ import { subnetFileAt } from "../host/subnet-file.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
-import { Store } from "../store/store.ts";
+import { storeFolder } from "../store/place.ts";
 import { tlsTransport } from "../transport/tls-transport.ts";
 import { enterCluster, type Way } from "./entry.ts";
 import { Node } from "./node.ts";
@@ -70,7 +70,12 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     const random = systemRandom();
     const isNew = await identity.read("node") === undefined;
     // The database reads its files while this thread loads code.
-    const store = isNew ? undefined : Store.open(join(stateDir, "store"));
+    const place = storeFolder(join(stateDir, "store"));
+    const { way } = options;
+    const rejoin = way.kind === "rejoin" ? { servers: way.addresses } : undefined;
+    const store = isNew || rejoin !== undefined ? undefined : place.open();
+    // Whoever needs it hears of a failure; until then it is nobody's.
+    store?.catch(() => {});
     stack.defer(async () => await (await store?.catch(() => undefined))?.[Symbol.asyncDispose]());
     const kernel = stack.use(await LinuxKernel.open());
     const backends = new BackendRegistry(options.backends);
@@ -89,14 +94,19 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     const api = () => openApi(stack, { service, clock, logger }, settings);
     // Whoever waits for this host to get in can ask why it takes so long.
     if (isNew) await api();
-    const reach = await enterCluster({ ...options, identity, kernel, backends, clock, random });
+    const reach = await enterCluster({
+      ...options,
+      ...{ identity, place, kernel, backends, clock, random },
+    });
     running.node = stack.use(
       await Node.start({
         ...{ settings, identity, kernel, backends, clock, random, logger },
         ...{ transport: tlsTransport, bootId: bootId() },
         subnetFile: subnetFileAt(settings.subnetFile),
+        ...{ place, signal: options.signal },
         ...(reach === undefined ? {} : { reach }),
         ...(store === undefined ? {} : { store }),
+        ...(rejoin === undefined ? {} : { rejoin }),
       }),
     );
     if (!isNew) {

@@ -1,5 +1,13 @@
-import type { Check, HoldView, LeaseView, NodeView, StatusView } from "../api/service.ts";
+import type {
+  Check,
+  HoldView,
+  LeaseView,
+  NetworkView,
+  NodeView,
+  StatusView,
+} from "../api/service.ts";
 import type { DenimError } from "../base/errors.ts";
+import { parseNetworkConfig } from "../lease/network.ts";
 import { nodesWithLeases, type StateReader, theCluster, theGroup } from "../lease/state.ts";
 import { leasesOfThisEpoch, REASONS, theHold } from "../lease/hold.ts";
 import { formatAddress } from "../ip/address.ts";
@@ -7,6 +15,11 @@ import { formatEpoch } from "./epoch-watch.ts";
 import type { Node } from "./node.ts";
 
 /** What others are shown of the state: plain objects, nothing secret. */
+export function networkView(config: string, revision: number): NetworkView {
+  const { warnings } = parseNetworkConfig(config, { unknownKeys: "keep" });
+  return { config, revision, warnings };
+}
+
 export function leaseViews(state: StateReader): LeaseView[] {
   return [...state.all("lease")].map(({ key, body, modRevision }) => {
     const deadline = state.get("deadline", key);
@@ -81,10 +94,13 @@ export function checksOf(node: Node): Check[] {
     check("lease", accepted, leaseWhy),
     check("routes", pass !== undefined, said(node.prepareError ?? node.data.failure)),
     check("subnet-file", node.data.subnetFileWritten, failed),
-    check("store", node.control.storeFailure === undefined, node.control.storeFailure?.why),
+    check("store", node.control.storeFailure === undefined, said(node.control.storeFailure)),
+    ...(node.control.mesh.hasTwin ? [check("identity", false, TWIN)] : []),
     ...notesOf(node),
   ];
 }
+
+const TWIN = "another host runs with the identity of this one, and servers refuse both";
 
 /** What has to be known, and does not keep containers from starting. */
 function notesOf(node: Node): Check[] {
@@ -92,6 +108,8 @@ function notesOf(node: Node): Check[] {
   const state = node.control.cluster.view()?.state;
   const hold = state === undefined ? null : holdView(state);
   const notes: Check[] = [];
+  const disk = node.disk.why;
+  if (disk !== undefined) notes.push({ name: "disk", ok: true, why: disk });
   if (hold !== null) notes.push({ name: "hold", ok: true, why: holdText(hold) });
   if (fork !== undefined) {
     const why = `a cluster in epoch ${formatEpoch(fork)} goes on from the same past as this one`;

@@ -56,6 +56,7 @@ export const ERRORS = {
   STORE_LOCKED: { status: 500, exit: 7 },
   STORE_DAMAGED: { status: 500, exit: 1 },
   STORE_FAILED: { status: 500, exit: 1 },
+  DISK_FULL: { status: 507, exit: 1 },
   PERMISSION_DENIED: { status: 403, exit: 4 },
   PORT_IN_USE: { status: 500, exit: 7 },
   INTERFACE_NOT_FOUND: { status: 400, exit: 3 },

@@ -19,14 +19,18 @@ export interface DaemonFlags {
   readonly publicIp?: string;
   readonly name?: string;
   readonly profile: "lan" | "wan";
+  readonly diskLow: string;
+  readonly ballast: string;
   readonly acceptExpiredLease?: boolean;
   readonly ipMasq?: boolean;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }
 
+const MIB = 1024 * 1024;
+
 export function addDaemonOptions(command: Command): Command {
-  const { stateDir, socketPath, subnetFile, listen, apiPort } = DEFAULT_SETTINGS;
+  const { stateDir, socketPath, subnetFile, listen, apiPort, disk } = DEFAULT_SETTINGS;
   const option = (flags: string, text: string, variable: string) =>
     new Option(flags, text).env(variable);
   return command
@@ -62,6 +66,14 @@ export function addDaemonOptions(command: Command): Command {
     .addOption(
       option("--profile <profile>", "how fast servers notice a loss", "DENIM_PROFILE")
         .choices(["lan", "wan"]).default("lan"),
+    )
+    .addOption(
+      option("--disk-low <MiB>", "say so when less than this is free; 0: never", "DENIM_DISK_LOW")
+        .default(String(disk.lowBytes / MIB)),
+    )
+    .addOption(
+      option("--ballast <MiB>", "kept back for when the disk is full; 0: none", "DENIM_BALLAST")
+        .default(String(disk.ballastBytes / MIB)),
     )
     .option(
       "--accept-expired-lease",
@@ -130,6 +142,10 @@ export function settingsOf(
     seeds: seeds.map((seed) => formatEndpoint(parseEndpoint(seed))),
     profile: flags.profile,
     acceptExpiredLease: flags.acceptExpiredLease === true,
+    disk: {
+      lowBytes: mebibytesOf("--disk-low", flags.diskLow),
+      ballastBytes: mebibytesOf("--ballast", flags.ballast),
+    },
     version,
   };
 }
@@ -155,6 +171,11 @@ export function networkText(given: string): string {
       cause,
     });
   }
+}
+
+function mebibytesOf(flag: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text) * MIB;
+  throw new DenimError("USAGE", `"${text}" is no number of MiB`, { fix: `${flag} 256` });
 }
 
 function portOf(text: string): number | undefined {

@@ -16,6 +16,7 @@ import { subnetFileAt } from "../host/subnet-file.ts";
 import { parseAddress } from "../ip/address.ts";
 import { MemoryKernel } from "../kernel/memory-kernel.ts";
 import { IdentityFolder } from "../store/identity.ts";
+import { storeFolder } from "../store/place.ts";
 import { tlsTransport } from "../transport/tls-transport.ts";
 
 const NETWORK = JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "host-gw" } });
@@ -60,6 +61,7 @@ function partsIn(folder: string, backends: readonly Backend[]): NodeParts {
       ...{ listen: { host: "127.0.0.1", port: 0 }, iface: "eth0" },
     },
     identity: new IdentityFolder(join(folder, "identity")),
+    place: storeFolder(join(folder, "store")),
     ...{ kernel, backends: new BackendRegistry(backends), logger },
     ...{ clock: systemClock(), random: systemRandom() },
     ...{ transport: tlsTransport, bootId: bootId() },

@@ -12,6 +12,7 @@ import { registerLeave } from "./leave.ts";
 import { registerNetwork } from "./network.ts";
 import { registerNode } from "./node.ts";
 import { registerProbe } from "./probe.ts";
+import { registerRejoin } from "./rejoin.ts";
 import { registerRoute } from "./route.ts";
 import { registerRun } from "./run.ts";
 import { registerSelfTest } from "./self-test.ts";
@@ -21,7 +22,7 @@ import { registerVersion } from "./version.ts";
 
 /** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
 const COMMANDS: readonly Register[] = [
-  ...[registerInit, registerJoin, registerRun, registerLeave],
+  ...[registerInit, registerJoin, registerRun, registerRejoin, registerLeave],
   ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
   ...[registerCluster, registerEvent, registerToken, registerDemo, registerVersion],
   ...[registerSelfTest, registerProbe],

@@ -14,6 +14,7 @@ import {
   leaveNode,
   markSilent,
   readmitNode,
+  rejoinNode,
   removeNode,
   updateNode,
 } from "./node-commands.ts";
@@ -79,6 +80,8 @@ function perform(context: Context, command: Command): Canonical {
       return joinNode(context, command);
     case "node.readmit":
       return readmitNode(context, command);
+    case "node.rejoin":
+      return rejoinNode(context, command);
     case "node.leave":
       return leaveNode(context, command);
     case "node.remove":

@@ -76,6 +76,22 @@ export type Command =
     readonly version: string;
     readonly features: FeatureRange;
   }
+  | {
+    /**
+     * A member comes back with an empty store, in place of one that is not to be believed, or is
+     * gone. A server asks for it on its behalf, for its certificate alone speaks for it.
+     */
+    readonly kind: "node.rejoin";
+    readonly node: string;
+    readonly name: string;
+    readonly role: Role;
+    readonly address: string;
+    readonly version: string;
+    readonly features: FeatureRange;
+    readonly storeId: string;
+    /** Names the first start of the new store. */
+    readonly startId: string;
+  }
   | { readonly kind: "node.leave"; readonly node: string }
   | { readonly kind: "node.remove"; readonly node: string }
   | {
@@ -178,6 +194,14 @@ export type LeaseAnswer = {
   readonly revision: number;
   readonly ttlMs: number;
   readonly epoch: Epoch;
+};
+
+/** What a node is told that comes back with an empty store. */
+export type RejoinAnswer = {
+  readonly raftId: number | null;
+  readonly epoch: Epoch;
+  /** Its first start, as the cluster has recorded it. */
+  readonly incarnation: { readonly counter: number; readonly startId: string };
 };
 
 /** What a joiner is told. */

@@ -17,7 +17,7 @@ const LEVELS: Readonly<Record<CommandKind, number | "offline">> = {
   ...{ "cluster.init": "offline", "cluster.reform": "offline" },
   ...{ "cluster.release-hold": 1, "cluster.fork-seen": 1, "cluster.raise-level": 1 },
   "network.set": 1,
-  ...{ "node.join": 1, "node.readmit": 1, "node.leave": 1, "node.remove": 1 },
+  ...{ "node.join": 1, "node.readmit": 1, "node.rejoin": 1, "node.leave": 1, "node.remove": 1 },
   ...{ "node.update": 1, "node.silent": 1 },
   ...{ "lease.acquire": 1, "lease.renew": 1, "lease.claim": 1, "lease.release": 1 },
   "lease.expire": 1,

@@ -1,6 +1,6 @@
 import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
-import type { CommandOf, JoinAnswer, Joiner } from "./command.ts";
+import type { CommandOf, JoinAnswer, Joiner, RejoinAnswer } from "./command.ts";
 import { clusterOf, type Context, findNode, mayComeBack, memberOf } from "./context.ts";
 import { refuseOnHold } from "./hold.ts";
 import { acquireLease } from "./lease-commands.ts";
@@ -82,6 +82,44 @@ export function readmitNode(context: Context, command: CommandOf<"node.readmit">
     certificateEndsWallMs: wallMs + CERTIFICATE_MAX_MS,
   });
   return null;
+}
+
+/**
+ * A node has an empty store from now on. As a server it gets a new raft id: the old one may have
+ * voted for what the old store has lost, so nobody votes under it again. Whoever still has the old
+ * store, as a copy somewhere, lacks the start that is recorded here.
+ *
+ * That this could be committed is the proof that the group goes on without the old store: a
+ * majority of all voters has it, and the asker is silent under its old id.
+ */
+export function rejoinNode(context: Context, command: CommandOf<"node.rejoin">): RejoinAnswer {
+  const { draft } = context;
+  const { node, storeId, startId } = command;
+  if (mayComeBack(draft, node)) readmitNode(context, { ...command, kind: "node.readmit" });
+  const body = memberOf(context, node);
+  const { epoch } = clusterOf(context);
+  const recorded = body.incarnation;
+  // The same request again: its first answer was lost.
+  if (recorded?.startId === startId) {
+    return { raftId: body.raftId ?? null, epoch, incarnation: recorded };
+  }
+  refuseSoleVoter(context, body);
+  const incarnation = { counter: (recorded?.counter ?? 0) + 1, startId };
+  const raftId = body.role === "server" ? nextRaftId(context) : null;
+  draft.put("node", node, {
+    ...body,
+    ...(raftId === null ? {} : { raftId, storeId }),
+    incarnation,
+  });
+  return { raftId, epoch, incarnation };
+}
+
+function refuseSoleVoter({ draft }: Context, { name, raftId }: NodeBody): void {
+  const { voters } = theGroup(draft);
+  if (voters.length !== 1 || voters[0] !== raftId) return;
+  throw new DenimError("REVISION_MISMATCH", `${name} is the only voter`, {
+    why: "what its store has, nobody else has for certain",
+  });
 }
 
 /** A node goes of its own will: its subnet is free at once. */

@@ -4,6 +4,8 @@ import type { CallOptions } from "../lease/cluster.ts";
 import { unknownOutcome } from "./waiters.ts";
 
 export const CALL_TIMEOUT_MS = 10_000;
+/** What says for certain that nothing was proposed, and may be over soon. */
+export const WORTH_A_RETRY = ["NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE", "OVERLOADED"] as const;
 
 /** One caller's patience: how long it waits, and whether it still does. */
 export class Call {

@@ -18,7 +18,7 @@ import {
 import type { Copy } from "../store/copy.ts";
 import { verifyState } from "../store/load.ts";
 import type { Store } from "../store/store.ts";
-import { Call, CALL_TIMEOUT_MS, noLeader } from "./call.ts";
+import { Call, CALL_TIMEOUT_MS, noLeader, WORTH_A_RETRY } from "./call.ts";
 import { Observers } from "./observers.ts";
 import type { Capture, Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
@@ -53,8 +53,6 @@ const RETRY_MS = 50;
 const FLUSH_MS = 1_000;
 const CONFIRM_MS = 1_000;
 const PROGRESS_MS = 2_000;
-/** What says for certain that nothing was proposed, and may be over soon. */
-const WORTH_A_RETRY = ["NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE", "OVERLOADED"] as const;
 
 /** A server's driver of the cluster port: its own part in Raft, over its own store. */
 export class Replica implements Cluster {
@@ -275,7 +273,8 @@ export class Replica implements Cluster {
     this.#turns.halt();
     this.#end(error);
     this.#waiters.failAll(unknownOutcome(error.message));
-    this.#options.logger.error("the replica has stopped", { why: error.why ?? error.message });
+    const { message, why = message, fix } = error;
+    this.#options.logger.error("the replica has stopped", { why, fix });
     this.#options.onFailed(error);
   }
 

@@ -7,6 +7,8 @@ export interface Server {
   readonly caughtUp: boolean;
   /** It is on its way out, by its own wish or by an operator's. */
   readonly leaving: boolean;
+  /** It has said that there is room on its disk. */
+  readonly roomy: boolean;
 }
 
 export interface Situation {
@@ -25,7 +27,7 @@ export type Step =
   | { readonly kind: "promote"; readonly raftId: number }
   | { readonly kind: "demote"; readonly raftId: number }
   | { readonly kind: "remove"; readonly raftId: number }
-  /** The leader is about to go, and hands over first. */
+  /** The leader is about to go, or its disk is running full, and hands over first. */
   | { readonly kind: "transfer"; readonly raftId: number };
 
 const STANDBYS_WANTED = 2;
@@ -36,7 +38,8 @@ const STANDBYS_WANTED = 2;
  * of voters only ever stands between two changes: it tolerates no more than one less would.
  */
 export function nextStep(situation: Situation): Step | undefined {
-  return farewell(situation) ?? growth(situation) ?? shrinking(situation) ?? reserve(situation);
+  return farewell(situation) ?? relief(situation) ?? growth(situation) ?? shrinking(situation) ??
+    reserve(situation);
 }
 
 function farewell(situation: Situation): Step | undefined {
@@ -50,6 +53,16 @@ function farewell(situation: Situation): Step | undefined {
     return going.includes(leader) ? successor(situation) : undefined;
   }
   const heir = voters.find((raftId) => raftId !== leader && isCaughtUp(situation, raftId));
+  return heir === undefined ? undefined : { kind: "transfer", raftId: heir };
+}
+
+/** A leader whose disk is running full writes more than anybody else: one with room is better. */
+function relief(situation: Situation): Step | undefined {
+  const { leader, voters } = situation;
+  if (serverOf(situation, leader)?.roomy !== false) return undefined;
+  const heir = voters.find((raftId) =>
+    raftId !== leader && isCaughtUp(situation, raftId) && serverOf(situation, raftId)!.roomy
+  );
   return heir === undefined ? undefined : { kind: "transfer", raftId: heir };
 }
 

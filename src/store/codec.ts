@@ -23,7 +23,8 @@ export function decodeValue(key: string, stored: string): unknown {
 export function damaged(why: string): DenimError {
   return new DenimError("STORE_DAMAGED", "The store is damaged", {
     why,
-    fix: "let this node join again; its identity and its subnet are kept apart from the store",
+    fix: "start the daemon again: it sets the store aside and comes back as the node that it is, " +
+      "once a majority of the other voters agrees. By hand: denim rejoin HOST",
   });
 }
 

@@ -1,5 +1,5 @@
-import { DenimError } from "../base/errors.ts";
 import { damaged, decodeValue, encodeValue } from "./codec.ts";
+import { storageError } from "./files.ts";
 import type { Operation, Range, Values } from "./values.ts";
 
 /** Changes that reach the disk together or not at all. */
@@ -23,17 +23,13 @@ export class Database implements AsyncDisposable {
     this.#values = values;
   }
 
-  /** Resolves once the batch is on disk. @throws `STORE_FAILED`: nothing may be written after. */
+  /** Resolves once the batch is on disk. @throws `STORE_FAILED` `DISK_FULL`: nothing may be written after. */
   async write(batch: Batch): Promise<void> {
     if (batch.operations.length === 0) return;
     try {
       await this.#values.write(batch.operations);
     } catch (cause) {
-      throw new DenimError("STORE_FAILED", `Cannot write to ${this.#values.path}`, {
-        why: (cause as Error).message,
-        fix: "look at the disk (df, dmesg), then restart the daemon",
-        cause,
-      });
+      throw storageError(`Cannot write to ${this.#values.path}`, cause);
     }
   }
 

@@ -15,7 +15,7 @@ export interface Files {
   remove(path: string): Promise<void>;
 }
 
-/** The real ones. Each throws `PERMISSION_DENIED` or `STORE_FAILED`. */
+/** The real ones. Each throws `PERMISSION_DENIED`, `DISK_FULL` or `STORE_FAILED`. */
 export const diskFiles: Files = { read: readText, write: writeText, remove: removePath };
 
 const FILE_MODE = 0o600;
@@ -25,7 +25,7 @@ async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
+    if (isMissing(error)) return undefined;
     throw fileError(`Cannot read ${path}`, error);
   }
 }
@@ -62,20 +62,24 @@ async function removePath(path: string): Promise<void> {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   try {
     await using folder = await open(path, "r");
     await folder.sync();
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
+    if (!isMissing(error)) throw error;
   }
+}
+
+export function isMissing(error: unknown): boolean {
+  return codeOf(error) === "ENOENT";
 }
 
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-function fileError(message: string, cause: unknown): DenimError {
+export function fileError(message: string, cause: unknown): DenimError {
   const code = codeOf(cause);
   if (code === "EACCES" || code === "EPERM") {
     return new DenimError("PERMISSION_DENIED", message, {
@@ -84,9 +88,26 @@ function fileError(message: string, cause: unknown): DenimError {
       cause,
     });
   }
-  return new DenimError("STORE_FAILED", message, {
-    why: code === "ENOSPC" ? "the disk is full" : (cause as Error).message,
-    fix: code === "ENOSPC" ? "free some space; nothing was lost" : "check the disk",
-    cause,
-  });
+  return storageError(message, cause);
+}
+
+/** What a disk has refused: `DISK_FULL`, or `STORE_FAILED` for whatever else it says. */
+export function storageError(message: string, cause: unknown): DenimError {
+  const why = messageOf(cause);
+  if (codeOf(cause) === "ENOSPC" || /no space left|quota exceeded/i.test(why)) {
+    return new DenimError("DISK_FULL", message, {
+      why: `the disk is full: ${why}`,
+      fix: "make room there (df -h shows how much there is), then start the daemon again; " +
+        "nothing that was acknowledged is lost",
+      cause,
+    });
+  }
+  const fix = "look at the disk (df, dmesg), then start the daemon again";
+  return new DenimError("STORE_FAILED", message, { why, fix, cause });
+}
+
+/** LevelDB's own words are one error deeper. */
+function messageOf(error: unknown): string {
+  const { cause, message } = error as { cause?: { message?: string }; message: string };
+  return cause?.message ?? message;
 }

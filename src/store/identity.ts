@@ -12,7 +12,7 @@ export type PemKind = keyof typeof PEM_FILES;
 
 /** The node's own name and keys: without them it is another node. */
 const REJOIN = "put the file back from a backup, or come back under a new token: " +
-  "denim rejoin ADDRESS";
+  "denim rejoin HOST";
 
 /** What to do when a file is damaged. */
 const FIXES: Readonly<Record<IdentityKind | PemKind, string>> = {

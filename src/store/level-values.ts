@@ -2,7 +2,8 @@ import { mkdirSync } from "node:fs";
 import { Level } from "level";
 import { DenimError } from "../base/errors.ts";
 import { damaged } from "./codec.ts";
-import { findLostRecords } from "./leveldb-log.ts";
+import { storageError } from "./files.ts";
+import { findLostHead, findLostRecords } from "./leveldb-log.ts";
 import type { Operation, Range, Values } from "./values.ts";
 
 /**
@@ -21,12 +22,12 @@ export class LevelValues implements Values {
   /**
    * Creates what is missing.
    *
-   * @throws `STORE_LOCKED` `STORE_DAMAGED` `PERMISSION_DENIED` `STORE_FAILED`
+   * @throws `STORE_LOCKED` `STORE_DAMAGED` `PERMISSION_DENIED` `STORE_FAILED` `DISK_FULL`
    */
   static async open(path: string): Promise<LevelValues> {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
-      const lost = findLostRecords(path);
+      const lost = findLostRecords(path) ?? findLostHead(path);
       if (lost !== undefined) throw damaged(lost);
       const level = new Level<string, string>(path);
       await level.open();
@@ -71,10 +72,7 @@ function openError(path: string, error: unknown): DenimError {
     });
   }
   const why = cause?.message ?? (error as Error).message;
-  if (/corrupt/i.test(why)) return damaged(why);
-  return new DenimError("STORE_FAILED", `Cannot open the store in ${path}`, {
-    why,
-    fix: "look at the disk (df, dmesg), then start again",
-    cause: error,
-  });
+  // A file that another one names and that is not there was there once.
+  if (/corrupt|no such file/i.test(why)) return damaged(why);
+  return storageError(`Cannot open the store in ${path}`, error);
 }

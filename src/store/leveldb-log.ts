@@ -24,6 +24,18 @@ export function findLostRecords(folder: string): string | undefined {
   return undefined;
 }
 
+/**
+ * Without its head LevelDB takes a folder for a new one: it makes an empty database there and
+ * removes what it does not know (`DBImpl::Recover`, `DeleteObsoleteFiles`).
+ *
+ * @returns what is missing, or `undefined` where all is well
+ */
+export function findLostHead(folder: string): string | undefined {
+  const names = readdirSync(folder);
+  const hasTail = names.some((name) => /^(\d+\.(log|ldb)|MANIFEST-\d+)$/.test(name));
+  return hasTail && !names.includes("CURRENT") ? "CURRENT is missing" : undefined;
+}
+
 /** Where a record is broken although others follow it. */
 export function lostAt(file: Uint8Array): number | undefined {
   let at = 0;

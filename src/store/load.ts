@@ -1,3 +1,4 @@
+import { DenimError } from "../base/errors.ts";
 import { type Epoch, type Incarnation, isRevisioned, type StateRecord } from "../lease/records.ts";
 import type { Entry, HardState } from "../raft/mod.ts";
 import { damaged } from "./codec.ts";
@@ -57,12 +58,15 @@ export interface Loaded {
  * Reads a database back and proves it: checksums, the log's chain and end, the digests of both
  * sections. A store that fails here must not vote.
  *
- * @throws `STORE_DAMAGED`
+ * @throws `STORE_DAMAGED`; `UPGRADE_NEEDED` where a newer program has written it
  */
 export async function load(database: Database): Promise<{ loaded: Loaded; chain: Chain }> {
   const format = await database.read(KEYS.format) as StoreFormat | undefined;
   if (format !== undefined && format.schema !== 1) {
-    throw damaged(`it has format ${format.schema}, this program reads 1`);
+    throw new DenimError("UPGRADE_NEEDED", "The store cannot be read by this program", {
+      why: `it has format ${format.schema}, this program reads 1`,
+      fix: "run the newer version of Denim that wrote it",
+    });
   }
   const condemned = await database.read(KEYS.condemned) as { why: string } | undefined;
   if (condemned !== undefined) throw damaged(condemned.why);

@@ -58,7 +58,7 @@ export class Store implements AsyncDisposable {
     this.#stored = new Set(loaded.records.map((record) => KEYS.state(record.table, record.key)));
   }
 
-  /** Over LevelDB. @throws `STORE_LOCKED` `PERMISSION_DENIED` `STORE_DAMAGED` `STORE_FAILED` */
+  /** Over LevelDB. @throws what {@link LevelValues.open} does */
   static async open(path: string): Promise<Store> {
     return await Store.over(await LevelValues.open(path));
   }
@@ -89,7 +89,7 @@ export class Store implements AsyncDisposable {
     return this.#chain.sizeBytes;
   }
 
-  /** One synced batch. One at a time. @throws `STORE_FAILED`: the store is then finished. */
+  /** One synced batch. One at a time. @throws `STORE_FAILED` `DISK_FULL`: then it is finished. */
   async write(write: Write): Promise<void> {
     const batch = new Batch();
     if (write.format !== undefined) batch.put(KEYS.format, write.format);

@@ -85,7 +85,7 @@ export function judgeCertificate(
       throw refused(`its ${name} is valid only from ${one.validFrom}`, "check the clocks");
     }
     if (nowMs > Date.parse(one.validTo)) {
-      throw refused(`its ${name} expired on ${one.validTo}`, "bring it back: denim rejoin ADDRESS");
+      throw refused(`its ${name} expired on ${one.validTo}`, "bring it back: denim rejoin HOST");
     }
   }
   return identity;

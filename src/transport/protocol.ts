@@ -20,8 +20,12 @@ export const KIND = {
   group: "group",
   /** Stream from a server: {@link FollowRequest}, items are {@link FollowItem}. */
   follow: "follow",
+  /** Request to a server of one that said it wants to `rejoin`: see `agent/readmitting.ts`. */
+  rejoin: "rejoin",
   /** Request to a new standby: {@link CaDelivery}. Its answer says that it has the key on disk. */
   ca: "ca.deliver",
+  /** Notice of a server that hangs up: another process speaks as the same node. */
+  twin: "twin",
   /** Notice to the leader every two seconds: {@link ConnectedNotice}. */
   connected: "connected",
   /** Request to any node: the routes that it programs. */
@@ -85,6 +89,8 @@ export interface CaDelivery {
 
 export interface ConnectedNotice {
   readonly nodes: readonly { readonly node: string; readonly startId: string }[];
+  /** The disk of who says this is running full. */
+  readonly isDiskLow?: boolean;
 }
 
 export interface LeaveRequest {

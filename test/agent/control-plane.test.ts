@@ -51,6 +51,7 @@ class Server {
       listen: { host: "127.0.0.1", port: 0 },
       ...{ random: seededRandom(1), logger: server.log },
       beacons: { self: "id0", remembered: [], seeds: [] },
+      isDiskLow: () => false,
       ownRoutes: () => ["mine"],
     });
     const { plane, store } = server;

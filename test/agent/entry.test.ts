@@ -15,6 +15,7 @@ import { theCluster, theNetwork } from "../../src/lease/state.ts";
 import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { Copy } from "../../src/store/copy.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
+import { storeFolder } from "../../src/store/place.ts";
 import { Store } from "../../src/store/store.ts";
 import { readIdentity } from "../../src/transport/certificate.ts";
 import { fastClock, until } from "../support/fast-clock.ts";
@@ -47,6 +48,7 @@ class Host {
   enter(way: Way, name = "web1") {
     return enterCluster({
       ...{ settings: this.settings, name, way, identity: this.identity, kernel: this.kernel },
+      place: storeFolder(join(this.folder, "store")),
       backends: new BackendRegistry([hostGw]),
       ...{ clock: fastClock(20), random: seededRandom(1), logger: this.log },
       signal: this.stop.signal,

@@ -147,6 +147,22 @@ t.test("a server's raft id belongs to one store", async (t) => {
   t.equal(judge(hello(1, { storeId: "another" })), "let in");
 });
 
+t.test("a greater raft id is that of a newer store than this node has heard of", async (t) => {
+  t.equal(judge(hello(2, { ...asServer, raftId: 3, storeId: "newer" })), "let in");
+  t.match(judge(hello(2, { ...asServer, raftId: 1, storeId: "older" })), /^PEER_REFUSED/);
+});
+
+t.test("who comes back without a store is a member by its certificate", async (t) => {
+  const empty: Partial<Hello> = { wants: "rejoin", role: "server", starts: [] };
+  t.equal(judge(hello(2, { ...empty, storeId: "empty" })), "let in");
+  t.equal(judge(hello(2, { ...empty, epoch: { n: 0, random: "earlier" } })), "let in");
+  t.match(judge(hello(2, { ...empty, epoch: LATER })), /^EPOCH_MISMATCH/);
+  t.match(judge(hello(2, empty), ledger().state, false), /^PEER_REFUSED/);
+  const after = ledger();
+  after.do({ kind: "node.remove", node: "id2" });
+  t.match(judge(hello(2, empty), after.state), /^NOT_A_MEMBER/);
+});
+
 t.test("a disk that is older than what the cluster has seen of it is refused", async (t) => {
   t.match(judge(hello(1, { starts: starts("b") })), /^PEER_REFUSED: .*older copy/);
   const copied = [...starts("b"), { counter: 3, startId: "start-x" }];

@@ -73,7 +73,7 @@ class Newcomer {
   readonly folder: string;
   readonly identity: IdentityFolder;
   readonly steps: string[] = [];
-  moved = 0;
+  opened = 0;
 
   constructor(t: Test) {
     this.folder = temporaryFolder(t);
@@ -83,8 +83,10 @@ class Newcomer {
   async join(desk: Desk, token: Token | string, more: Partial<JoiningOptions> = {}) {
     return await joinCluster({
       identity: this.identity,
-      storePath: join(this.folder, "store"),
-      makeRoom: () => void this.moved++,
+      openStore: () => {
+        this.opened++;
+        return Store.open(join(this.folder, "store"));
+      },
       addresses: [desk.address],
       token: typeof token === "string" ? token : encodeToken(token),
       ...{ name: "web1", version: "0.1.0", wish: [], replace: undefined, clock, random },
@@ -118,7 +120,7 @@ t.test("a host that joins has an identity, a store and a lease", async (t) => {
   t.equal(store.loaded.format?.raftId, result.raftId);
   const node = desk.memory.view().state.get("node", result.nodeId)!.body;
   t.same([store.loaded.format?.storeId, node.address], [node.storeId, "192.0.2.1:7470"]);
-  t.equal(host.moved, 1);
+  t.equal(host.opened, 1);
   t.ok(desk.log.lines.some((line) => /a node joined node=web1/.test(line)));
 });
 
@@ -149,10 +151,8 @@ t.test("a join whose answer was lost is repeated under its key, at no further co
 t.test("what was granted is not lost with a full disk", async (t) => {
   const desk = await Desk.open(t);
   const host = new Newcomer(t);
-  const makeRoom = () => {
-    throw new DenimError("STORE_FAILED", "full");
-  };
-  await t.rejects(host.join(desk, desk.token(), { makeRoom }), { code: "STORE_FAILED" });
+  const openStore = () => Promise.reject(new DenimError("STORE_FAILED", "full"));
+  await t.rejects(host.join(desk, desk.token(), { openStore }), { code: "STORE_FAILED" });
   t.ok(host.files.includes("key.pem") && !host.files.includes("node.json"));
   await host.join(desk, desk.token());
   t.same(desk.nodes, ["host0", "web1"]);
@@ -179,7 +179,7 @@ t.test("a token that is used, expired, revoked, wrong or misspelt lets nobody in
   for (const [token, code, fix] of cases) {
     const host = new Newcomer(t);
     await t.rejects(host.join(desk, token), { code, fix });
-    t.same([host.files, host.moved], [[], 0], `nothing is left: ${code}`);
+    t.same([host.files, host.opened], [[], 0], `nothing is left: ${code}`);
     t.notOk(existsSync(join(host.folder, "store")));
   }
   t.same(desk.nodes, before);

@@ -78,10 +78,13 @@ const heartbeat = (to: number): Message => ({
 t.test("two processes of one identity are both refused, loudly", async (t) => {
   const setting = new Setting(t);
   const { mesh, log } = setting;
-  const first = await setting.connect(t, hello("id1", "one"));
-  const second = await setting.connect(t, hello("id1", "two"));
+  const told: string[] = [];
+  const hears = (which: string) => new Handlers().notice(KIND.twin, () => told.push(which));
+  const first = await setting.connect(t, hello("id1", "one"), hears("one"));
+  const second = await setting.connect(t, hello("id1", "two"), hears("two"));
   t.same([first.accepted, second.accepted], [true, false]);
   await Promise.all([first.near.closed, second.near.closed, first.far.closed, second.far.closed]);
+  t.same(told.sort(), ["one", "two"], "each of them hears why");
   t.equal(mesh.channelTo("id1"), undefined);
   t.same(mesh.connected(), []);
   t.ok(log.lines.some((line) => /^error .*two processes.*node=id1.*one two/.test(line)));

@@ -31,6 +31,7 @@ class Leader {
   constructor(t: Test, servers: number) {
     for (let n = 1; n < servers; n++) this.ledger.join(n, { role: "server" });
     this.planning = new Planning({
+      isDiskLow: () => false,
       self: "id0",
       state: () => this.ledger.state,
       replica: () => this.replica,

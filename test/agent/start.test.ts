@@ -122,7 +122,10 @@ t.test("a state that this program cannot read is left alone", options, async (t)
   const before = copy.state.get("cluster", "it")!;
   const after = { ...before, body: { ...before.body, featureLevel: 2 } };
   copy.take(copy.state.revision, [{ before, after }]);
-  await store.write({ state: copy.takeUnwritten() });
+  const { changes, applied } = copy.takeUnwritten();
+  // `take` is for an agent's copy; this one follows a log.
+  const { index, term } = store.loaded.applied!;
+  await store.write({ state: { changes, applied: { ...applied, index, term } } });
   await store[Symbol.asyncDispose]();
   await t.rejects(host.start({ kind: "wait" }), {
     code: "UPGRADE_NEEDED",

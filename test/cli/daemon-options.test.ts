@@ -39,9 +39,18 @@ t.test("everything has a default", async (t) => {
     seeds: [],
     profile: "lan",
     acceptExpiredLease: false,
+    disk: { lowBytes: 268_435_456, ballastBytes: 33_554_432 },
     version: "1.2.3",
   });
   t.equal(nameOf(flagsOf("")), hostname().split(".")[0]);
+});
+
+t.test("room on the disk is said in MiB", async (t) => {
+  const { disk } = settings("--disk-low 0 --ballast 8");
+  t.same(disk, { lowBytes: 0, ballastBytes: 8_388_608 });
+  for (const text of ["-1", "1.5", "many", ""]) {
+    t.throws(() => settingsOf({ ...flagsOf(""), ballast: text }, "1", []), { code: "USAGE" });
+  }
 });
 
 t.test("addresses are read and completed", async (t) => {

@@ -150,7 +150,8 @@ async function keep(): Promise<void> {
   const server = new Server();
   const agentFolder = join(target, "agent");
   await foundCluster({
-    ...{ identity: server.identity, storePath: server.storePath, network: NETWORK, name: "web1" },
+    ...{ identity: server.identity, network: NETWORK, name: "web1" },
+    openStore: () => Store.open(server.storePath),
     ...{ address: "192.0.2.1:7470", attributes: attributes(1), version, clock, random },
   });
   await server.open();

@@ -15,6 +15,8 @@ async function machine(t: Test): Promise<Machine> {
   inNamespace(t);
   for (const [name, address] of [["eth0", "10.0.0.1/24"], ["eth1", "10.1.0.1/24"]]) {
     ip(`link add ${name} type veth peer name ${name}p`);
+    // Link-local addresses would come, and be told of, at a time of their own.
+    if (ipv6) { for (const end of [name, `${name}p`]) ip(`link set ${end} addrgenmode none`); }
     ip(`address add ${address} dev ${name}`);
     ip(`link set ${name}p up`);
     ip(`link set ${name} up`);

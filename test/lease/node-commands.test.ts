@@ -1,6 +1,14 @@
 import t from "tap";
 import { applyGroup } from "../../src/lease/apply.ts";
-import type { Command, JoinAnswer } from "../../src/lease/command.ts";
+import type {
+  Command,
+  CommandOf,
+  JoinAnswer,
+  LeaseAnswer,
+  RejoinAnswer,
+} from "../../src/lease/command.ts";
+import { FEATURES } from "../../src/lease/feature-level.ts";
+import type { Role } from "../../src/lease/records.ts";
 import { attributes, DAY_MS, HOUR_MS, joiner, Ledger, WALL_MS } from "../support/ledger.ts";
 
 function withToken(uses: number | null, expiresWallMs = WALL_MS + HOUR_MS): Ledger {
@@ -205,4 +213,65 @@ t.test("silence is marked once, by start, and taken back", async (t) => {
   t.equal(mark(false), false);
   t.notOk("silent" in nodeOf(ledger, "id1")!);
   t.same(ledger.do({ kind: "node.silent", node: "nobody", silent: true }), null);
+});
+
+function rejoin(
+  node: string,
+  startId: string,
+  role: Role = "server",
+): CommandOf<"node.rejoin"> {
+  return {
+    kind: "node.rejoin",
+    ...{ node, name: "web", role, address: "192.0.2.9:7470", version: "0.1.0" },
+    ...{ features: FEATURES, storeId: `store of ${startId}`, startId },
+  };
+}
+
+t.test("who comes back with an empty store has a new raft id and the lease it had", async (t) => {
+  const ledger = Ledger.open();
+  const { lease } = ledger.join(1, { role: "server" });
+  ledger.do({ kind: "node.update", node: "id1", incarnation: { counter: 7, startId: "old" } });
+  const before = nodeOf(ledger, "id1")!;
+  const answer = {
+    raftId: 3,
+    epoch: { n: 1, random: "00000000000000aa" },
+    incarnation: { counter: 8, startId: "new" },
+  };
+  ledger.join(2, { role: "server" });
+  t.same(ledger.do(rejoin("id1", "new")), { ...answer, raftId: 4 });
+  t.same(nodeOf(ledger, "id1"), {
+    ...before,
+    ...{ raftId: 4, storeId: "store of new", incarnation: answer.incarnation },
+  });
+  const asked = { kind: "lease.acquire", node: "id1", attributes: attributes(1) } as const;
+  t.same((ledger.do(asked) as LeaseAnswer).subnets, lease.subnets);
+  t.same(ledger.do(rejoin("id1", "new")), { ...answer, raftId: 4 }, "asked again");
+  t.same((ledger.do(rejoin("id1", "newer")) as RejoinAnswer).raftId, 5);
+});
+
+t.test("an agent that comes back has a new start and no raft id", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  t.same(ledger.do(rejoin("id1", "new", "agent")), {
+    raftId: null,
+    epoch: { n: 1, random: "00000000000000aa" },
+    incarnation: { counter: 1, startId: "new" },
+  });
+  t.equal(nodeOf(ledger, "id1")?.storeId, undefined);
+});
+
+t.test("a sole voter, and who is no member, cannot come back with an empty store", async (t) => {
+  const ledger = Ledger.open();
+  t.throws(() => ledger.do(rejoin("id0", "new")), { code: "REVISION_MISMATCH" });
+  t.equal(nodeOf(ledger, "id0")?.raftId, 1);
+  t.throws(() => ledger.do(rejoin("id9", "new")), { code: "NOT_A_MEMBER" });
+});
+
+t.test("in a hold, who joined in what was lost is taken back with its empty store", async (t) => {
+  const ledger = Ledger.open();
+  ledger.reform();
+  const answer = ledger.do(rejoin("id9", "new")) as RejoinAnswer;
+  t.same([answer.raftId, answer.epoch.n], [2, 2]);
+  const { name, role, raftId } = nodeOf(ledger, "id9")!;
+  t.same([name, role, raftId], ["web", "server", 2]);
 });

@@ -16,7 +16,12 @@ t.test("the scripts beside this test come out as written", async (t) => {
   t.same(outcomes.map((one) => `${one.kind} ${one.name}`), [
     "PASS divergent-follower",
     "PASS election",
+    "PASS figure-7",
+    "PASS figure-8-own-term",
+    "PASS figure-8",
+    "PASS leader-removal",
     "PASS learner-promotion",
+    "PASS snapshot-races",
   ]);
 });
 

@@ -26,7 +26,12 @@ export interface Server {
 export type ServerOptions = Partial<
   Pick<
     RaftOptions,
-    "preVote" | "checkQuorum" | "stepDownOnRemoval" | "maxInflightMessages" | "maxCommittedBytes"
+    | "preVote"
+    | "checkQuorum"
+    | "stepDownOnRemoval"
+    | "maxAppendBytes"
+    | "maxInflightMessages"
+    | "maxCommittedBytes"
   >
 >;
 

@@ -98,6 +98,8 @@ function addNodes(stage: Stage, directive: Directive): void {
     checkQuorum: flag("checkquorum"),
     stepDownOnRemoval: flag("step-down-on-removal"),
     maxInflightMessages: number("inflight"),
+    // A word of our own.
+    maxAppendBytes: number("max-size-per-msg"),
     maxCommittedBytes: number("max-committed-size-per-ready"),
   };
   for (let i = 0; i < ids(directive)[0]!; i++) stage.cluster.add(configuration, index, settings);

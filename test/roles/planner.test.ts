@@ -3,7 +3,7 @@ import t from "tap";
 import { nextStep, type Server, type Situation } from "../../src/roles/planner.ts";
 
 function server(raftId: number, facts: Partial<Server> = {}): Server {
-  return { raftId, reachable: true, caughtUp: true, leaving: false, ...facts };
+  return { raftId, reachable: true, caughtUp: true, leaving: false, roomy: true, ...facts };
 }
 
 function situation(facts: Partial<Situation>): Situation {
@@ -85,19 +85,36 @@ t.test("a leader that leaves hands over first, then goes", async (t) => {
   t.same(nextStep({ ...leaving, leader: 2 }), { kind: "remove", raftId: 1 });
 });
 
+t.test("a leader whose disk runs full hands over to one with room", async (t) => {
+  const low = server(1, { roomy: false });
+  const three = (second: Partial<Server>, third: Partial<Server>) =>
+    nextStep(
+      situation({ voters: [1, 2, 3], servers: [low, server(2, second), server(3, third)] }),
+    );
+  t.same(three({ roomy: false }, {}), { kind: "transfer", raftId: 3 });
+  t.same(three({ caughtUp: false }, {}), { kind: "transfer", raftId: 3 });
+  t.equal(three({ roomy: false }, { roomy: false }), undefined, "nobody is better off");
+  t.equal(nextStep(situation({ servers: [low] })), undefined, "and a sole voter stays");
+});
+
 t.test("a sole voter that leaves makes its standby a voter first", async (t) => {
   const servers = [server(1, { leaving: true }), server(2)];
   t.same(nextStep(situation({ learners: [2], servers })), { kind: "promote", raftId: 2 });
 });
 
 t.test("from any start it comes to rest, with an odd number of reachable voters", async (t) => {
-  const anybody = fc.record({ reachable: fc.constant(true), leaving: fc.boolean() });
+  const anybody = fc.record({
+    ...{ reachable: fc.constant(true), leaving: fc.boolean(), roomy: fc.boolean() },
+  });
   fc.assert(fc.property(
     fc.array(anybody, { minLength: 0, maxLength: 8 }),
     fc.nat(4),
     fc.constantFrom(3, 5),
     (others, voterCount, votersWanted) => {
-      const servers = [server(1), ...others.map((facts, i) => server(i + 2, facts))];
+      const servers = [
+        server(1, { roomy: false }),
+        ...others.map((facts, i) => server(i + 2, facts)),
+      ];
       const ids = servers.map(({ raftId }) => raftId);
       const { end } = settle(
         situation({ voters: ids.slice(0, voterCount + 1), servers, votersWanted }),

@@ -1,4 +1,6 @@
 import type { Files } from "../../src/store/files.ts";
+import type { StorePlace } from "../../src/store/place.ts";
+import { Store } from "../../src/store/store.ts";
 import type { Operation, Range, Values } from "../../src/store/values.ts";
 import type { Process } from "./process.ts";
 
@@ -21,6 +23,7 @@ export interface DiskMood {
   hung: boolean;
   /** The next write is refused with this. */
   failWith: string | undefined;
+  freeBytes: number;
 }
 
 export type WriteObserver = (operations: readonly Operation[]) => void;
@@ -31,7 +34,15 @@ export type WriteObserver = (operations: readonly Operation[]) => void;
  */
 export class Disk {
   content: Content = { values: new Map(), files: new Map() };
-  readonly mood: DiskMood = { leastMs: 0.1, meanMs: 0.5, hung: false, failWith: undefined };
+  /** Stores that were set aside, oldest first. */
+  readonly asides: Map<string, string>[] = [];
+  readonly mood: DiskMood = {
+    leastMs: 0.1,
+    meanMs: 0.5,
+    hung: false,
+    failWith: undefined,
+    freeBytes: 2 ** 40,
+  };
   /** Told of each write of values as it reaches the disk. */
   onWrite: WriteObserver = () => {};
   #underWay = new Set<() => void>();
@@ -44,6 +55,23 @@ export class Disk {
       get: (key) => Promise.resolve(this.content.values.get(key)),
       entries: (range) => Promise.resolve(this.#entries(range)),
       [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  /** Where the daemon has its store. */
+  placeFor(process: Process): StorePlace {
+    return {
+      path: `${process.host.name}:store`,
+      room: () => Promise.resolve({ freeBytes: this.mood.freeBytes, totalBytes: 2 ** 40 }),
+      ballastBytes: () => Promise.resolve(0),
+      makeBallast: () => Promise.resolve(),
+      open: () => Store.over(this.valuesFor(process)),
+      setAside: (wallMs) =>
+        this.#write(process, () => {
+          this.asides.push(this.content.values);
+          this.content = { ...this.content, values: new Map() };
+        }).then(() => `store.aside-${Math.floor(wallMs)}`),
+      putBack: () => Promise.reject(new Error("nobody founds a cluster here")),
     };
   }
 

@@ -1,4 +1,5 @@
 import { hostGw } from "../../plugins/host-gw/mod.ts";
+import type { NodeParts } from "../../src/agent/assemble.ts";
 import { Node } from "../../src/agent/node.ts";
 import { DEFAULT_SETTINGS } from "../../src/agent/settings.ts";
 import { BackendRegistry } from "../../src/backend/registry.ts";
@@ -108,14 +109,14 @@ export class Host {
   }
 
   /** The daemon starts, as its unit would start it. */
-  start(): void {
+  start(more: Partial<NodeParts> = {}): void {
     if (this.isUp || !this.isMember || this.staysDown) return;
     const process = new Process(this);
     this.process = process;
     this.node = undefined;
     this.startError = undefined;
     this.world.note(`${this.name} starts`);
-    void this.#run(process);
+    void this.#run(process, more);
   }
 
   /** `kill -9`: what it has written so far is on the disk, what it was writing may be. */
@@ -180,7 +181,7 @@ export class Host {
     this.kernel.addLink("eth0", { addresses: [address] });
   }
 
-  async #run(process: Process): Promise<void> {
+  async #run(process: Process, more: Partial<NodeParts>): Promise<void> {
     try {
       const node = await Node.start({
         settings: {
@@ -190,7 +191,7 @@ export class Host {
           retention: RETENTION,
         },
         identity: new IdentityFolder(IDENTITY, this.disk.filesFor(process)),
-        store: Store.over(this.disk.valuesFor(process)),
+        place: this.disk.placeFor(process),
         ...{ kernel: this.kernel, backends: new BackendRegistry([hostGw]) },
         clock: process.clock,
         random: seededRandom(this.world.random.below(2 ** 32)),
@@ -199,6 +200,7 @@ export class Host {
         subnetFile: this.#subnetFilePort(),
         bootId: this.bootName,
         forward: () => ({ wasOff: false }),
+        ...more,
       });
       if (process.alive) this.node = node;
     } catch (error) {

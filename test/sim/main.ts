@@ -3,20 +3,25 @@
  *
  *   npm run sim -- --seeds N [--from S]   many; what fails is named by its seed
  *   npm run sim -- --seed S               one, with the last that happened in it
- *   npm run sim -- --mutants [--seeds N]  known mistakes are put back, one at a time: each must be
- *                                         found within N seeds (500), and none without a mutant
+ *   npm run sim -- --mutants [NAME…]      known mistakes are put back, one at a time: each must be
+ *                                         found within --seeds N (500), and none without a mutant
  *
  * `--jobs N` processes share the work, one per core unless told otherwise.
  */
 import { spawn } from "node:child_process";
 import { cpus } from "node:os";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { MUTANTS } from "./mutants.ts";
 import { type RunResult, simulate } from "./run.ts";
 
 const MUTANT_SEEDS = 500;
 const SEEDS = 100;
+/** A process tells how far it is after so many seeds. */
+const REPORT_EVERY = 10;
+/** How far each process of the present sweep is. */
+const told = new Map<number, Sum>();
 
 /** What one process found. */
 interface Sum {
@@ -28,7 +33,8 @@ interface Sum {
   readonly failures: { readonly seed: number; readonly message: string }[];
 }
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seed: { type: "string" },
     seeds: { type: "string" },
@@ -69,25 +75,29 @@ async function sweep(seeds: number, from: number): Promise<void> {
 
 /** The same seeds without a mutant are the control: whatever is found there is no mutant's. */
 async function hunt(seeds: number): Promise<void> {
+  const wanted = MUTANTS.filter(({ name }) =>
+    positionals.length === 0 || positionals.includes(name)
+  );
   const control = await share(seeds, 1, {});
   const clean = control.failures.length === 0;
   console.log(`control: ${control.seeds} seeds, ${control.failures.length} failed`);
   for (const { seed, message } of control.failures) console.log(`  seed ${seed}: ${message}`);
   let found = 0;
-  for (const { name } of MUTANTS) {
+  for (const { name } of wanted) {
     const { failures } = await share(seeds, 1, { DENIM_MUTANT: name });
     const [first] = failures.sort((a, b) => a.seed - b.seed);
     if (first !== undefined) found++;
     const how = first === undefined ? "NOT FOUND" : `seed ${first.seed}: ${brief(first.message)}`;
     console.log(`${name}: ${how}`);
   }
-  console.log(`${found} of ${MUTANTS.length} mutants found`);
-  process.exitCode = clean && found === MUTANTS.length ? 0 : 1;
+  console.log(`${found} of ${wanted.length} mutants found`);
+  process.exitCode = clean && found === wanted.length ? 0 : 1;
 }
 
 /** Deals the seeds out to processes of this program. */
 async function share(seeds: number, from: number, env: Record<string, string>): Promise<Sum> {
   const jobs = Number(values.jobs);
+  told.clear();
   const parts = await Promise.all(
     Array.from({ length: jobs }, (_, i) => onePart(seeds, from + i, { step: jobs, env })),
   );
@@ -107,11 +117,14 @@ function onePart(
     ...["--seeds", String(seeds), "--from", String(from)],
   ], { env: { ...process.env, ...options.env }, stdio: ["ignore", "pipe", "inherit"] });
   return new Promise((resolve, reject) => {
-    let text = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    let last = "";
+    createInterface(child.stdout).on("line", (line) => {
+      last = line;
+      if (process.stderr.isTTY) process.stderr.write(`\r${progress(from, line)}`);
+    });
     child.on("error", reject);
     child.on("close", (code) => {
-      if (code === 0) resolve(JSON.parse(text) as Sum);
+      if (code === 0) resolve(JSON.parse(last) as Sum);
       else reject(new Error(`a process of the simulation ended with ${code}`));
     });
   });
@@ -128,8 +141,15 @@ async function runPart(): Promise<void> {
     const result = await simulate(seed);
     count(sum, result);
     if (isMutant && sum.failures.length > 0) break;
+    if (sum.seeds % REPORT_EVERY === 0) console.log(JSON.stringify(sum));
   }
   console.log(JSON.stringify(sum));
+}
+
+function progress(part: number, line: string): string {
+  const { seeds, failures } = [...told.set(part, JSON.parse(line) as Sum).values()]
+    .reduce(add, nothing());
+  return `${seeds} seeds, ${failures.length} failed `;
 }
 
 function count(sum: Sum, { seed, failure, ...result }: RunResult): void {

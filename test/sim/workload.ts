@@ -1,24 +1,27 @@
 import { asDenimError, isDenimError } from "../../src/base/errors.ts";
 import type { Cluster } from "../../src/lease/cluster.ts";
 import type { Command } from "../../src/lease/command.ts";
+import type { StateReader } from "../../src/lease/state.ts";
 import type { SimCluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
+import { NIL, register as model, type RegisterOperation } from "./register.ts";
 import { demand } from "./violation.ts";
+import { checkLinearizable, type Operation } from "./wgl.ts";
 
 /** The last two subnets of the network: registers that nobody else writes. */
 export const REGISTERS = ["10.244.10.0/24", "10.244.11.0/24"];
 const CALL_TIMEOUT_MS = 3_000;
 
-/** One call of a client, for the linearizability checker. */
+/** One call of a client, whose outcome stays unknown until it returns. */
 export interface Call {
-  readonly client: number;
   readonly register: string;
   readonly kind: "read" | "write";
-  value: string | undefined;
+  value: string;
+  /** By the number of the epoch, which cluster it was made in; a later one may answer. */
+  readonly epoch: number;
   readonly calledMs: number;
   /** A read's state. */
   revision: number | undefined;
-  /** `undefined` while its outcome is unknown. */
   returnedMs: number | undefined;
   /** It certainly did not happen. */
   failed: boolean;
@@ -29,7 +32,6 @@ export class Workload {
   readonly calls: Call[] = [];
   readonly #cluster: SimCluster;
   #values = 0;
-  #clients = 0;
   acknowledged = 0;
 
   constructor(cluster: SimCluster) {
@@ -67,7 +69,7 @@ export class Workload {
 
   async #write(host: Host, register: string): Promise<void> {
     const value = `v${++this.#values}`;
-    const call = this.#begin("write", register, value);
+    const call = this.#begin(host, "write", register, value);
     try {
       const command = { kind: "reservation.put", subnet: register, nodeName: value } as const;
       await clusterOf(host)!.propose(command, { timeoutMs: CALL_TIMEOUT_MS });
@@ -81,24 +83,24 @@ export class Workload {
   }
 
   async #read(host: Host, register: string): Promise<void> {
-    const call = this.#begin("read", register, undefined);
+    const call = this.#begin(host, "read", register, NIL);
     try {
       const { state, position } = await clusterOf(host)!.read("linearizable", {
         timeoutMs: CALL_TIMEOUT_MS,
       });
       call.revision = position.revision;
-      call.value = state.get("reservation", register)?.body.nodeName;
+      call.value = valueOf(state, register);
       this.#end(call);
     } catch {
       call.failed = true;
     }
   }
 
-  #begin(kind: Call["kind"], register: string, value: string | undefined): Call {
+  #begin(host: Host, kind: Call["kind"], register: string, value: string): Call {
     const call: Call = {
-      ...{ client: ++this.#clients, kind, register, value, returnedMs: undefined, failed: false },
+      ...{ kind, register, value, returnedMs: undefined, failed: false, revision: undefined },
+      epoch: clusterOf(host)?.view()?.position.epoch.n ?? 0,
       calledMs: this.#cluster.world.nowMs,
-      revision: undefined,
     };
     this.calls.push(call);
     return call;
@@ -110,38 +112,36 @@ export class Workload {
   }
 
   /**
-   * What clients were told was so: no read was older than a write that was acknowledged before it,
-   * and a write that nothing can have followed is what is read in the end.
+   * What clients were told was so: each register was one, to the last value that it holds, and no
+   * read was of a state older than a write that was acknowledged before it.
    *
    * @param revisions by value: where its write was committed
    */
   checkEnd(cluster: Cluster, revisions: ReadonlyMap<string, number>): void {
-    this.#checkReads(revisions);
-    const { state } = cluster.view()!;
+    const { state, position: { epoch } } = cluster.view()!;
+    this.#checkReads(revisions, epoch.n);
     for (const register of REGISTERS) {
-      const writes = this.calls.filter((call) =>
-        call.register === register && call.kind === "write" && !call.failed
-      );
-      const known = writes.filter(({ returnedMs }) => returnedMs !== undefined);
-      const lastCalledMs = Math.max(0, ...known.map(({ calledMs }) => calledMs));
-      const possible = writes.filter(({ returnedMs }) => (returnedMs ?? Infinity) >= lastCalledMs);
-      const value = state.get("reservation", register)?.body.nodeName;
-      demand(
-        known.length === 0 || possible.some((write) => write.value === value),
-        "nothing acknowledged is lost",
-        () => `${register} is ${value}, it may be ${possible.map((write) => write.value)}`,
-      );
+      const value = valueOf(state, register);
+      const verdict = checkLinearizable(model, [
+        ...this.calls.flatMap((call) =>
+          call.register === register ? operations(call, epoch.n) : []
+        ),
+        { what: { kind: "read", value }, calledAt: Infinity, returnedAt: Infinity },
+      ]);
+      const facts = () => `${register}, which is ${value} in the end: ${verdict}`;
+      demand(verdict === "ok", "what clients see of a register is linearizable", facts);
     }
   }
 
-  #checkReads(revisions: ReadonlyMap<string, number>): void {
-    const writes = this.calls.filter((call) =>
-      call.kind === "write" && call.returnedMs !== undefined
+  #checkReads(revisions: ReadonlyMap<string, number>, epoch: number): void {
+    const calls = this.calls.filter((call) =>
+      call.epoch === epoch && call.returnedMs !== undefined
     );
-    for (const read of this.calls.filter(isRead)) {
+    const writes = calls.filter(({ kind }) => kind === "write");
+    for (const read of calls.filter(({ kind }) => kind === "read")) {
       for (const write of writes) {
         if (write.returnedMs! >= read.calledMs) continue;
-        const revision = revisions.get(write.value!) ?? 0;
+        const revision = revisions.get(write.value) ?? 0;
         demand(
           revision <= read.revision!,
           "a linearizable read has seen what was acknowledged",
@@ -152,8 +152,15 @@ export class Workload {
   }
 }
 
-function isRead(call: Call): boolean {
-  return call.kind === "read" && call.returnedMs !== undefined;
+/** A cluster that goes on from an older state may or may not have what the one before was told. */
+function operations(call: Call, epoch: number): Operation<RegisterOperation>[] {
+  const { kind, value, calledMs: calledAt, returnedMs } = call;
+  const returnedAt = call.epoch === epoch ? returnedMs : undefined;
+  return call.failed ? [] : [{ what: { kind, value }, calledAt, returnedAt }];
+}
+
+function valueOf(state: StateReader, register: string): string {
+  return state.get("reservation", register)?.body.nodeName ?? NIL;
 }
 
 export function clusterOf(host: Host | undefined): Cluster | undefined {

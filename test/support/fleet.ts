@@ -16,6 +16,7 @@ import { formatPrefix } from "../../src/ip/prefix.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
 import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
+import { storeFolder } from "../../src/store/place.ts";
 import { tlsTransport } from "../../src/transport/tls-transport.ts";
 import { RecordingLogger } from "./log.ts";
 
@@ -79,6 +80,7 @@ export class Fleet implements AsyncDisposable {
         advertise: `${address}:7470`,
       },
       identity: new IdentityFolder(join(stateDir, "identity")),
+      place: storeFolder(join(stateDir, "store")),
       ...{ kernel, backends: new BackendRegistry([hostGw]), logger: log },
       ...{ clock: systemClock(), random: systemRandom() },
       ...{ transport: tlsTransport, bootId: bootId() },

@@ -39,6 +39,7 @@ export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {
     becomeServer: () => Promise.resolve(undefined),
     keepCaKey: () => Promise.resolve(),
     noteConnected: () => {},
+    noteTwin: () => {},
     ownRoutes: () => [],
     routesOf: () => Promise.resolve([]),
     letGo: () => Promise.resolve(),

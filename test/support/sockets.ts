@@ -17,6 +17,15 @@ export async function socketPair(t: Test): Promise<readonly [Socket, Socket]> {
   return [near, far];
 }
 
+/** A port of loopback that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 /** Waits until `condition` holds; gives up after a generous time, and the test then fails. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   for (let tries = 0; tries < 1_000; tries++) {

@@ -96,7 +96,8 @@ export class Host {
       parameters: [...parameters, ...this.flags],
       logFile: this.logFile,
       socketPath: this.socketPath,
-      env,
+      // Several daemons share one disk here, for a short while.
+      env: { DENIM_BALLAST: "0", ...env },
     });
     return this.daemon;
   }
