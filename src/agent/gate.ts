@@ -95,6 +95,17 @@ function judgeReturner(
   return judgeMember(state, cluster, hello) ?? { ok: true };
 }
 
+/** Whether a node goes on with a server that it has dialed. */
+export function judgeAnswer(
+  state: StateReader,
+  own: Hello,
+  server: Hello,
+  leaderlessMs: number | undefined,
+): Admission | ErrorJson {
+  const verdict = judgeServer(own, server, leaderlessMs);
+  return "ok" in verdict ? judgeStore(state, server) : verdict;
+}
+
 /**
  * Whether this is the disk that the node has had all the time: another one, or a copy of an earlier
  * day, must not vote, nor follow under its name.

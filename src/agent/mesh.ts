@@ -1,5 +1,4 @@
 import type { Canonical } from "../base/canonical.ts";
-import { hex } from "../base/bytes.ts";
 import { abortAfter, type Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -11,7 +10,15 @@ import type { Capture, Peers } from "../replica/peers.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { Hello } from "../transport/handshake.ts";
 import { Link } from "../transport/link.ts";
-import { KIND, PART_RECORDS, type RaftNotice, type SnapshotPart } from "../transport/protocol.ts";
+import {
+  KIND,
+  PART_RECORDS,
+  type RaftNotice,
+  type SnapshotPart,
+  type SnapshotTaken,
+} from "../transport/protocol.ts";
+import { snapshotName } from "./incoming.ts";
+import type { Retention } from "./settings.ts";
 
 export interface MeshOptions {
   readonly state: () => StateReader;
@@ -19,6 +26,7 @@ export interface MeshOptions {
   readonly dial: (nodeId: string, address: string, signal: AbortSignal) => Promise<Channel>;
   /** Raft has to know that its messages were lost. */
   readonly onUnreachable: (raftId: number) => void;
+  readonly retention?: Retention | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -161,27 +169,46 @@ export class Mesh implements Peers, AsyncDisposable {
     }
   }
 
-  async sendSnapshot(offer: SnapshotOffer, capture: Capture): Promise<boolean> {
+  async sendSnapshot(
+    offer: SnapshotOffer,
+    capture: Capture,
+    onProgress: () => void,
+  ): Promise<boolean> {
     const { applied, chain, records } = capture;
-    const transfer = hex(this.#options.random.bytes(8));
+    const { partRecords = PART_RECORDS } = this.#options.retention ?? {};
+    const snapshot = snapshotName(capture);
+    const send = (part: Omit<SnapshotPart, "snapshot">) =>
+      this.#sendPart(offer.to, { snapshot, ...part });
     try {
-      for (let at = 0;; at += PART_RECORDS) {
-        const last = at + PART_RECORDS >= records.length;
-        const part: SnapshotPart = {
-          transfer,
-          records: records.slice(at, at + PART_RECORDS),
-          ...(last ? { end: { offer, applied, chain } } : {}),
-        };
-        const channel = this.#channelToRaft(offer.to);
-        if (channel === undefined) return false;
-        await channel.request(KIND.snapshot, part, { timeoutMs: SNAPSHOT_PART_TIMEOUT_MS });
-        if (last) return true;
+      // Where an earlier attempt got to, if it was at this very state.
+      let { at } = await send({ at: 0, records: [] });
+      onProgress();
+      for (;;) {
+        const part = { at, records: records.slice(at, at + partRecords) };
+        const next = at + part.records.length;
+        const isLast = next >= records.length;
+        const taken = await send({
+          ...part,
+          ...(isLast ? { end: { offer, applied, chain } } : {}),
+        });
+        if (taken.at !== next) throw new DenimError("PROTOCOL", "The receiver began anew");
+        onProgress();
+        if (isLast) return true;
+        at = next;
       }
     } catch (error) {
       const { message } = error as Error;
       this.#options.logger.warn("a snapshot was not taken", { to: offer.to, message });
       return false;
     }
+  }
+
+  /** @throws `PEER_UNREACHABLE`, and what the channel or the other side does */
+  async #sendPart(to: number, part: SnapshotPart): Promise<SnapshotTaken> {
+    const channel = this.#channelToRaft(to);
+    if (channel === undefined) throw unreachable(`server ${to}`);
+    const options = { timeoutMs: SNAPSHOT_PART_TIMEOUT_MS };
+    return await channel.request(KIND.snapshot, part, options) as SnapshotTaken;
   }
 
   async forward(leader: number, command: Command, timeoutMs: number): Promise<Canonical> {

@@ -1,40 +1,42 @@
+import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Cluster, Position } from "../lease/cluster.ts";
 import type { Command } from "../lease/command.ts";
 import { mayPropose } from "../lease/authorize.ts";
-import { isRevisioned, type StateRecord } from "../lease/records.ts";
 import { nodeByRaftId, theCluster, theGroup } from "../lease/state.ts";
 import type { Message } from "../raft/mod.ts";
 import type { Replica } from "../replica/replica.ts";
-import { Digest } from "../store/digest.ts";
-import type { AppliedRecord } from "../store/load.ts";
-import { Handlers, type Sink } from "../transport/handlers.ts";
+import { Handlers } from "../transport/handlers.ts";
 import type { Hello } from "../transport/handshake.ts";
 import {
   type CaDelivery,
   type ConnectedNotice,
-  type FollowItem,
   type FollowRequest,
   type GroupAnswer,
   KIND,
   type LeaveRequest,
   type NodeRoutesRequest,
-  PART_RECORDS,
   type ProposeRequest,
   type RaftNotice,
   type SnapshotPart,
+  type SnapshotTaken,
 } from "../transport/protocol.ts";
 import { readAgentCommand } from "./border.ts";
+import { serveFollower } from "./following.ts";
+import type { IncomingSnapshots } from "./incoming.ts";
 
 /** What serving needs of the node that serves. */
 export interface ServingParts {
   readonly cluster: Cluster;
+  readonly clock: Clock;
   /** This node's part in Raft, if it has one now. */
   replica(): Replica | undefined;
   /** A message of the Raft group came to a node that is not in it yet: the planner calls. */
   becomeServer(raftId: number): Promise<Replica | undefined>;
   keepCaKey(caKey: string): Promise<void>;
   noteConnected(from: string, notice: ConnectedNotice): void;
+  /** Of all connections: a snapshot that broke off on one may go on over the next. */
+  readonly incoming: IncomingSnapshots;
   /** Another process speaks as this node. */
   noteTwin(): void;
   /** Routes of this node as its reconciler last saw them. */
@@ -66,14 +68,13 @@ export function servePeer(parts: ServingParts, hello: Hello): Handlers {
     })
     .stream(KIND.follow, (body, sink) => {
       if (parts.replica() === undefined) throw anAgent();
-      return follow(parts.cluster, body as FollowRequest, sink);
+      return serveFollower(parts, body as FollowRequest, sink);
     });
   if (hello.role === "server") serveServer(parts, hello, handlers);
   return handlers;
 }
 
 function serveServer(parts: ServingParts, hello: Hello, handlers: Handlers): void {
-  const incoming = new IncomingSnapshot();
   handlers
     .notice(KIND.raft, (body) => {
       const { messages } = body as RaftNotice;
@@ -89,15 +90,16 @@ function serveServer(parts: ServingParts, hello: Hello, handlers: Handlers): voi
       const { voters, learners } = theGroup((await parts.cluster.read("linearizable")).state);
       return { members: [...voters, ...learners] };
     })
-    .request(KIND.snapshot, async (body) => {
-      const whole = incoming.take(body as SnapshotPart);
-      if (whole === undefined) return null;
-      const { offer } = whole;
+    .request(KIND.snapshot, async (body): Promise<SnapshotTaken> => {
+      const part = body as SnapshotPart;
+      const { at, capture } = parts.incoming.take(part);
+      if (capture === undefined) return { at };
+      const { offer } = part.end!;
       if (!speaksFor(parts, hello, offer.from)) throw notYours();
       const replica = parts.replica() ?? await parts.becomeServer(offer.to);
       if (replica === undefined || replica.raftId !== offer.to) throw notYours();
-      replica.receiveSnapshot(offer, whole.capture);
-      return null;
+      replica.receiveSnapshot(offer, capture);
+      return { at };
     })
     .request(KIND.ca, async (body) => {
       await parts.keepCaKey((body as CaDelivery).caKey);
@@ -145,48 +147,6 @@ async function propose(
   const replica = parts.replica();
   if (replica === undefined) throw new DenimError("NOT_LEADER", "This node holds no log");
   return await replica.proposeHere(command);
-}
-
-/** Sends what the follower lacks, then what happens, for as long as it keeps up. */
-async function follow(cluster: Cluster, { from }: FollowRequest, sink: Sink): Promise<void> {
-  for await (const feed of cluster.follow(from, sink.signal)) {
-    if (feed.kind !== "snapshot") {
-      const leaderNode = cluster.view()?.leaderNode;
-      const named = feed.kind === "progress" && leaderNode !== undefined;
-      const item: FollowItem = named ? { ...feed, leaderNode } : feed;
-      if (!sink.send(item)) return;
-      continue;
-    }
-    const { records, position } = feed;
-    for (let at = 0; at + PART_RECORDS < records.length; at += PART_RECORDS) {
-      const part: FollowItem = { kind: "part", records: records.slice(at, at + PART_RECORDS) };
-      if (!sink.send(part) || !await sink.room()) return;
-    }
-    const rest = records.slice(Math.floor((records.length - 1) / PART_RECORDS) * PART_RECORDS);
-    if (!sink.send({ kind: "snapshot", position, records: rest } satisfies FollowItem)) return;
-  }
-}
-
-/** Gathers the parts of one snapshot and proves the whole. */
-class IncomingSnapshot {
-  #transfer = "";
-  #records: StateRecord[] = [];
-
-  take(part: SnapshotPart) {
-    if (part.transfer !== this.#transfer) this.#records = [];
-    this.#transfer = part.transfer;
-    this.#records.push(...part.records);
-    if (part.end === undefined) return undefined;
-    const records = this.#records;
-    this.#records = [];
-    const applied = part.end.applied as AppliedRecord;
-    const revisioned = Digest.of(records.filter(({ table }) => isRevisioned(table)));
-    const clock = Digest.of(records.filter(({ table }) => !isRevisioned(table)));
-    if (revisioned.text !== applied.digest || clock.text !== applied.clockDigest) {
-      throw new DenimError("PROTOCOL", "The snapshot does not have the digest that it names");
-    }
-    return { offer: part.end.offer, capture: { applied, chain: part.end.chain, records } };
-  }
 }
 
 function anAgent(): DenimError {

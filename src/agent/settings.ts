@@ -2,6 +2,14 @@ import type { Address } from "../ip/address.ts";
 import type { LogLimits } from "../replica/turn.ts";
 import type { DiskLimits } from "./disk-watch.ts";
 
+/** For simulations, which have to meet the ends of what is kept. */
+export interface Retention {
+  readonly log: LogLimits;
+  readonly historyEntries: number;
+  /** Records in one part of a snapshot between servers. */
+  readonly partRecords: number;
+}
+
 /** How one daemon was told to run. Everything has a default but what names the node. */
 export interface Settings {
   /** Identity and store. @default /var/lib/denim */
@@ -29,7 +37,7 @@ export interface Settings {
   /** When the disk of the state directory is short of room. */
   readonly disk: DiskLimits;
   /** How much of the past is kept for those who were away. @default what replica and feed keep */
-  readonly retention?: { readonly log: LogLimits; readonly historyEntries: number };
+  readonly retention?: Retention;
   readonly version: string;
 }
 

@@ -1,65 +1,99 @@
-import type { Cancel, Clock } from "../base/clock.ts";
-import type { Message } from "../raft/mod.ts";
-import type { Peers } from "./peers.ts";
+import type { Clock } from "../base/clock.ts";
+import { assert } from "../base/errors.ts";
+import type { StateRecord } from "../lease/records.ts";
+import type { Raft, SnapshotMeta, SnapshotOffer } from "../raft/mod.ts";
+import type { Copy } from "../store/copy.ts";
+import type { Store } from "../store/store.ts";
+import type { Capture } from "./peers.ts";
 
-type Append = Extract<Message, { kind: "append" }>;
+export interface OutgoingParts {
+  readonly core: Raft;
+  readonly store: Store;
+  readonly copy: Copy;
+  readonly clock: Clock;
+}
 
-/** While one commit follows another this closely, the next entries are probably near. */
-const BUSY_MS = 10;
-/** For how long the news of a commit waits for them. */
-const WAIT_MS = 2;
+/** One state on its way to one follower. */
+interface Transfer {
+  readonly meta: SnapshotMeta;
+  readonly capture: Capture;
+  /** When the follower last took some of it. */
+  heardMs: number;
+}
+
+/** A follower that has taken nothing for this long does not hold up trimming any more. */
+const PATIENCE_MS = 60_000;
 
 /**
- * What leaves for the other servers. Where nothing else happens the news that something is
- * committed, an append without entries, leaves at once. Under load it goes along with the next
- * entries, which spares every server a message, and the leader its answer. A message may be late or
- * lost at any time, so nothing depends on this.
+ * The snapshots that this leader is sending. What has been captured is kept until the follower goes
+ * on from there: a transfer that broke off then goes on where it was, and the log that follows on it
+ * is not trimmed away meanwhile, which would make the whole of it worthless (hashicorp/raft #212).
+ * Neither lasts for a follower that takes nothing.
  */
-export class Outgoing {
-  readonly #peers: Peers;
-  readonly #clock: Clock;
-  /** The newest news for each server, by its id. */
-  readonly #waiting = new Map<number, Append>();
-  #lastNewsMs = -Infinity;
-  #cancel: Cancel | undefined;
+export class OutgoingSnapshots {
+  readonly #parts: OutgoingParts;
+  /** By raft id. */
+  readonly #transfers = new Map<number, Transfer>();
 
-  constructor(peers: Peers, clock: Clock) {
-    this.#peers = peers;
-    this.#clock = clock;
+  constructor(parts: OutgoingParts) {
+    this.#parts = parts;
   }
 
-  send(messages: readonly Message[]): void {
-    const nowMs = this.#clock.monotonicMs();
-    const busy = nowMs - this.#lastNewsMs < BUSY_MS;
-    const leaving = messages.filter((message) => !this.#waits(message, busy));
-    if (messages.some(isNews)) this.#lastNewsMs = nowMs;
-    if (leaving.length > 0) this.#peers.send(leaving);
-    if (this.#waiting.size > 0) this.#cancel ??= this.#clock.after(WAIT_MS, () => this.#flush());
+  /**
+   * What to send for an offer of the core: an earlier state where its follower is on the way to
+   * one that the log still leads on from, else the present one, which is the one that the core
+   * speaks of. To be called before the turn applies anything.
+   */
+  prepare(offer: SnapshotOffer): { readonly offer: SnapshotOffer; readonly capture: Capture } {
+    this.#forget();
+    const transfer = this.#transfers.get(offer.to) ??
+      { meta: offer.snapshot, capture: this.#capture(offer.snapshot), heardMs: this.#nowMs };
+    this.#transfers.set(offer.to, transfer);
+    return { offer: { ...offer, snapshot: transfer.meta }, capture: transfer.capture };
   }
 
-  /** What waits is forgotten. */
-  halt(): void {
-    this.#cancel?.();
-    this.#waiting.clear();
+  /** The follower has taken some of it. */
+  heard(to: number): void {
+    const transfer = this.#transfers.get(to);
+    if (transfer !== undefined) transfer.heardMs = this.#nowMs;
   }
 
-  /** Whatever is appended later says as much about commits as what waits. */
-  #waits(message: Message, busy: boolean): boolean {
-    if (message.kind !== "append") return false;
-    const waits = busy && isNews(message);
-    if (waits) this.#waiting.set(message.to, message);
-    else this.#waiting.delete(message.to);
-    return waits;
+  /** Entries up to here may go, as far as followers on their way are concerned. */
+  get trimmableTo(): number {
+    this.#forget();
+    return Math.min(...[...this.#transfers.values()].map(({ meta }) => meta.index), Infinity);
   }
 
-  #flush(): void {
-    this.#cancel = undefined;
-    const late = [...this.#waiting.values()];
-    this.#waiting.clear();
-    if (late.length > 0) this.#peers.send(late);
+  get #nowMs(): number {
+    return this.#parts.clock.monotonicMs();
+  }
+
+  /** Who has got there, or has taken nothing for too long, or cannot go on from there any more. */
+  #forget(): void {
+    if (this.#transfers.size === 0) return;
+    const { core, store } = this.#parts;
+    const { role, progress } = core.status();
+    for (const [to, { meta, heardMs }] of this.#transfers) {
+      const match = progress.find(({ id }) => id === to)?.match ?? Infinity;
+      const isOver = role !== "leader" || match >= meta.index ||
+        this.#nowMs - heardMs > PATIENCE_MS || store.placeAt(meta.index) === undefined;
+      if (isOver) this.#transfers.delete(to);
+    }
+  }
+
+  #capture({ index }: SnapshotMeta): Capture {
+    const { copy, store } = this.#parts;
+    assert(copy.index === index, `the state is at ${copy.index}, the offer at ${index}`);
+    const place = store.placeAt(index);
+    assert(place !== undefined, `the log knows the place ${index}`);
+    return { applied: copy.applied(), chain: place.chain, records: inOrder(copy.records()) };
   }
 }
 
-function isNews(message: Message): boolean {
-  return message.kind === "append" && message.entries.length === 0;
+/** Servers have their records in different orders; a transfer may go on from another one. */
+function inOrder(records: StateRecord[]): readonly StateRecord[] {
+  return records.sort((a, b) => {
+    const [one, other] = [`${a.table}/${a.key}`, `${b.table}/${b.key}`];
+    return one < other ? -1 : 1;
+  });
 }

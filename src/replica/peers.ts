@@ -19,8 +19,16 @@ export interface Peers {
    * told by `reportUnreachable`, and Raft repeats what matters.
    */
   send(messages: readonly Message[]): void;
-  /** True once the other side has taken all of it; then Raft's own answer follows. */
-  sendSnapshot(offer: SnapshotOffer, capture: Capture): Promise<boolean>;
+  /**
+   * True once the other side has taken all of it; then Raft's own answer follows. A transfer that
+   * broke off goes on where it was, as long as the same capture is sent. `onProgress` is called as
+   * often as the other side has taken some of it.
+   */
+  sendSnapshot(
+    offer: SnapshotOffer,
+    capture: Capture,
+    onProgress: () => void,
+  ): Promise<boolean>;
   /**
    * Passes a command on to the server that leads.
    *

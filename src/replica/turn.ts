@@ -1,21 +1,13 @@
 import type { Clock } from "../base/clock.ts";
-import { assert } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { decodeEntry } from "../lease/command.ts";
-import type {
-  Change,
-  Entry,
-  HardState,
-  Message,
-  Raft,
-  SnapshotMeta,
-  SnapshotOffer,
-} from "../raft/mod.ts";
+import type { Change, Entry, HardState, Message, Raft, SnapshotMeta } from "../raft/mod.ts";
 import type { Copy } from "../store/copy.ts";
 import type { Store, Write } from "../store/store.ts";
-import { Outgoing } from "./outgoing.ts";
+import { OutgoingSnapshots } from "./outgoing.ts";
 import type { Capture, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
+import { Sending } from "./sending.ts";
 import type { Waiters } from "./waiters.ts";
 import type { WriteWatch } from "./write-watch.ts";
 
@@ -27,18 +19,18 @@ export interface LogLimits {
 
 /** Above either the older half goes, bit by bit. */
 export const LOG_LIMITS: LogLimits = { entries: 10_000, bytes: 64 * 1024 * 1024 };
-/** Trimming waits for a snapshot under way, but not for ever. */
-const LOG_PATIENCE = 2;
+/** So many times that much is kept at most for a follower that a snapshot is under way to. */
+const LOG_PATIENCE = 4;
 
 export interface TurnParts {
   readonly core: Raft;
   readonly store: Store;
   readonly copy: Copy;
   readonly peers: Peers;
-  readonly clock: Clock;
   readonly waiters: Waiters;
   readonly reads: Reads;
   readonly watch: WriteWatch;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly logLimits: LogLimits;
   /** The snapshot that a leader has sent, waiting for its turn. */
@@ -51,15 +43,16 @@ export interface TurnParts {
  */
 export class Turns {
   readonly #parts: TurnParts;
-  readonly #outgoing: Outgoing;
+  readonly #sending: Sending;
   /** The newest hard state; only a change of term or vote has to be written at once. */
   #hardState: HardState | undefined;
-  #snapshotsUnderWay = 0;
+  readonly #outgoing: OutgoingSnapshots;
   #halted = false;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
-    this.#outgoing = new Outgoing(parts.peers, parts.clock);
+    this.#outgoing = new OutgoingSnapshots(parts);
+    this.#sending = new Sending(parts.peers, parts.clock);
   }
 
   /** @throws `STORE_FAILED`: nothing more may be sent or answered */
@@ -86,7 +79,7 @@ export class Turns {
   /** The replica has failed: a turn under way sends and answers nothing more. */
   halt(): void {
     this.#halted = true;
-    this.#outgoing.halt();
+    this.#sending.halt();
   }
 
   /** Brings the state to the disk although nothing else has to be written. */
@@ -113,10 +106,13 @@ export class Turns {
   #trimTo(): number | undefined {
     const { store, core, logLimits } = this.#parts;
     const from = store.trim.index;
-    const patience = this.#snapshotsUnderWay > 0 ? LOG_PATIENCE : 1;
-    const tooMany = core.applied - from > logLimits.entries * patience;
-    const tooBig = store.logSizeBytes > logLimits.bytes * patience;
-    return tooMany || tooBig ? from + Math.ceil((core.applied - from) / 2) : undefined;
+    const isOver = (times: number) =>
+      core.applied - from > logLimits.entries * times ||
+      store.logSizeBytes > logLimits.bytes * times;
+    if (!isOver(1)) return undefined;
+    const half = from + Math.ceil((core.applied - from) / 2);
+    const trimTo = isOver(LOG_PATIENCE) ? half : Math.min(half, this.#outgoing.trimmableTo);
+    return trimTo > from ? trimTo : undefined;
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
@@ -130,31 +126,22 @@ export class Turns {
   }
 
   #send(messages: readonly Message[]): void {
-    this.#outgoing.send(messages.filter((message) => message.kind !== "snapshot"));
+    this.#sending.send(messages.filter((message) => message.kind !== "snapshot"));
     for (const message of messages) {
-      if (message.kind === "snapshot") void this.#sendSnapshot(message, this.#capture(message));
+      // Prepared before this turn applies anything: the state is the one that the core speaks of.
+      if (message.kind === "snapshot") void this.#sendSnapshot(this.#outgoing.prepare(message));
     }
   }
 
-  /** Taken before this turn applies anything: the state is the one that the core speaks of. */
-  #capture({ snapshot: { index } }: SnapshotOffer): Capture {
-    const { copy, store } = this.#parts;
-    assert(copy.index === index, `the state is at ${copy.index}, the offer at ${index}`);
-    const place = store.placeAt(index);
-    assert(place !== undefined, `the log knows the place ${index}`);
-    return { applied: copy.applied(), chain: place.chain, records: copy.records() };
-  }
-
-  async #sendSnapshot(offer: SnapshotOffer, capture: Capture): Promise<void> {
+  async #sendSnapshot({ offer, capture }: ReturnType<OutgoingSnapshots["prepare"]>): Promise<void> {
     const { core, peers, logger } = this.#parts;
     const { to, snapshot: { index } } = offer;
     logger.info("sending a snapshot", { to, index });
-    this.#snapshotsUnderWay++;
-    const taken = await peers.sendSnapshot(offer, capture).catch((error: Error) => {
+    const onProgress = () => this.#outgoing.heard(to);
+    const taken = await peers.sendSnapshot(offer, capture, onProgress).catch((error: Error) => {
       logger.warn("a snapshot was not taken", { to, index, why: error.message });
       return false;
     });
-    this.#snapshotsUnderWay--;
     core.reportSnapshot(to, taken);
   }
 

@@ -7,6 +7,9 @@ export const HISTORY_ENTRIES = 10_000;
 /** What one follower may leave unread before it is sent away to resume. */
 const UNREAD_MAX = 4_096;
 
+/** Events that are told together: some megabyte of them. */
+const EVENTS_MAX = 1_000;
+
 export interface FeedOptions {
   /** The revisioned records, now. */
   readonly records: () => readonly StateRecord[];
@@ -124,12 +127,9 @@ export class FeedHistory {
       return;
     }
     const missed = this.#entries.filter(({ revision }) => revision > from.revision);
-    if (missed.length === 0) return;
-    yield {
-      kind: "events",
-      position: { epoch, revision: missed.at(-1)!.revision },
-      events: missed.flatMap(({ events }) => events),
-    };
+    yield* merged(missed.map(({ revision, events }) => ({
+      ...{ kind: "events", position: { epoch, revision }, events },
+    })));
   }
 
   #snapshot(): Feed {
@@ -149,18 +149,25 @@ export class FeedHistory {
   }
 }
 
-/** Neighbouring events travel together: what piled up while a follower was busy is one frame. */
+/**
+ * Neighbouring events travel together: what piled up while a follower was busy is told at once, but
+ * for more than fits into a frame. An entry's events stay in one piece.
+ */
 function* merged(feeds: readonly Feed[]): Iterable<Feed> {
-  let held: Extract<Feed, { kind: "events" }> | undefined;
+  let held: Event[] = [];
+  let position: Position | undefined;
+  const rest = function* (): Iterable<Feed> {
+    if (position !== undefined) yield { kind: "events", position, events: held };
+    [held, position] = [[], undefined];
+  };
   for (const feed of feeds) {
-    if (feed.kind === "events") {
-      const events = held === undefined ? feed.events : [...held.events, ...feed.events];
-      held = { kind: "events", position: feed.position, events };
-      continue;
+    const joins = feed.kind === "events" && held.length + feed.events.length <= EVENTS_MAX;
+    if (!joins) yield* rest();
+    if (feed.kind !== "events") yield feed;
+    else {
+      held.push(...feed.events);
+      position = feed.position;
     }
-    if (held !== undefined) yield held;
-    held = undefined;
-    yield feed;
   }
-  if (held !== undefined) yield held;
+  yield* rest();
 }

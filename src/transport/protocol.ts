@@ -40,9 +40,12 @@ export interface RaftNotice {
   readonly messages: readonly Message[];
 }
 
+/** Answered with a {@link SnapshotTaken}; a part without records only asks for that. */
 export interface SnapshotPart {
-  /** Names this transfer; a part of another one starts anew. */
-  readonly transfer: string;
+  /** Names the state, whoever sends it: a transfer that broke off goes on where it was. */
+  readonly snapshot: string;
+  /** The place of the first record of this part; one that does not fit is not taken. */
+  readonly at: number;
   readonly records: readonly StateRecord[];
   /** With the last part. */
   readonly end?: {
@@ -50,6 +53,11 @@ export interface SnapshotPart {
     readonly applied: unknown;
     readonly chain: number;
   };
+}
+
+export interface SnapshotTaken {
+  /** Where the next part begins. */
+  readonly at: number;
 }
 
 export interface ProposeRequest {

@@ -8,7 +8,12 @@ import type { Message, SnapshotOffer } from "../../src/raft/mod.ts";
 import type { Channel } from "../../src/transport/channel.ts";
 import { Handlers } from "../../src/transport/handlers.ts";
 import type { Hello } from "../../src/transport/handshake.ts";
-import { KIND, PART_RECORDS, type SnapshotPart } from "../../src/transport/protocol.ts";
+import {
+  KIND,
+  PART_RECORDS,
+  type SnapshotPart,
+  type SnapshotTaken,
+} from "../../src/transport/protocol.ts";
 import { channelPair } from "../support/channels.ts";
 import { EPOCH, Ledger } from "../support/ledger.ts";
 import { RecordingLogger } from "../support/log.ts";
@@ -172,36 +177,83 @@ t.test("messages go to the node that has the raft id; what is not sent is report
   t.same(setting.unreachable, [3, 9]);
 });
 
+/** A snapshot of so many records, and what sends it to host 1. */
+function snapshotOf(setting: Setting, count: number) {
+  const record = setting.ledger.state.get("node", "id1")! as StateRecord;
+  const records = Array.from({ length: count }, () => record);
+  const offer = { kind: "snapshot", from: 1, to: 2, term: 1, snapshot: { index: 7, term: 1 } };
+  const applied = { index: 7, term: 1, digest: "d", clockDigest: "c" };
+  let progress = 0;
+  return {
+    send: (to = 2) =>
+      setting.mesh.sendSnapshot(
+        { ...offer, to } as unknown as SnapshotOffer,
+        { applied, chain: 5, records } as never,
+        () => progress++,
+      ),
+    progress: () => progress,
+  };
+}
+
+/** Takes parts until the connection is to break. */
+function receiver(parts: SnapshotPart[], state: { at: number; breakAt?: number }): Handlers {
+  return new Handlers().request(KIND.snapshot, (body, { channel }): SnapshotTaken => {
+    const part = body as SnapshotPart;
+    if (part.at === state.breakAt) {
+      delete state.breakAt;
+      channel.close("broken");
+      throw new Error("broken");
+    }
+    parts.push(part);
+    state.at += part.at === state.at ? part.records.length : 0;
+    return { at: state.at };
+  });
+}
+
 t.test("a snapshot goes in parts, and the last one says what it is", async (t) => {
   const setting = new Setting(t);
   const parts: SnapshotPart[] = [];
-  const handlers = new Handlers().request(KIND.snapshot, (body) => {
-    parts.push(body as SnapshotPart);
-    return null;
-  });
-  await setting.connect(t, hello("id1", "one"), handlers);
-  const record = setting.ledger.state.get("node", "id1")! as StateRecord;
-  const records = Array.from({ length: 2 * PART_RECORDS + 1 }, () => record);
-  const offer = { kind: "snapshot", from: 1, to: 2, term: 1, snapshot: { index: 7, term: 1 } };
-  const capture = { applied: { index: 7 }, chain: 5, records };
-  const send = (to: number) =>
-    setting.mesh.sendSnapshot({ ...offer, to } as unknown as SnapshotOffer, capture as never);
-  t.equal(await send(2), true);
-  t.same(parts.map((part) => part.records.length), [PART_RECORDS, PART_RECORDS, 1]);
-  t.equal(new Set(parts.map(({ transfer }) => transfer)).size, 1);
-  t.same(parts.map(({ end }) => end?.chain), [undefined, undefined, 5]);
+  await setting.connect(t, hello("id1", "one"), receiver(parts, { at: 0 }));
+  const { send, progress } = snapshotOf(setting, 2 * PART_RECORDS + 1);
+  t.equal(await send(), true);
+  t.same(parts.map(({ records }) => records.length), [0, PART_RECORDS, PART_RECORDS, 1]);
+  t.same(parts.map(({ at }) => at), [0, 0, PART_RECORDS, 2 * PART_RECORDS]);
+  t.same([...new Set(parts.map(({ snapshot }) => snapshot))], ["7.1.d.c"]);
+  t.same(parts.map(({ end }) => end?.chain), [undefined, undefined, undefined, 5]);
+  t.equal(progress(), 4);
   t.equal(await send(3), false, "nobody is there");
+});
+
+t.test("a snapshot without records is one part", async (t) => {
+  const setting = new Setting(t);
+  const parts: SnapshotPart[] = [];
+  await setting.connect(t, hello("id1", "one"), receiver(parts, { at: 0 }));
+  t.equal(await snapshotOf(setting, 0).send(), true);
+  t.same(parts.map(({ at, end }) => [at, end?.chain]), [[0, undefined], [0, 5]]);
+});
+
+t.test("a snapshot that broke off goes on where it was, over the next connection", async (t) => {
+  const setting = new Setting(t);
+  const parts: SnapshotPart[] = [];
+  const state = { at: 0, breakAt: 2 * PART_RECORDS };
+  const handlers = receiver(parts, state);
+  const first = await setting.connect(t, hello("id1", "one"), handlers);
+  const { send } = snapshotOf(setting, 3 * PART_RECORDS);
+  t.equal(await send(), false);
+  await first.near.closed;
+  await setting.connect(t, hello("id1", "one"), handlers);
+  parts.length = 0;
+  t.equal(await send(), true);
+  t.same(parts.map(({ at, records }) => [at, records.length]), [
+    [0, 0],
+    [2 * PART_RECORDS, PART_RECORDS],
+  ]);
 });
 
 t.test("a snapshot that is refused on its way was not taken", async (t) => {
   const setting = new Setting(t);
   await setting.connect(t, hello("id1", "one"));
-  const offer = { kind: "snapshot", from: 1, to: 2, term: 1, snapshot: { index: 7, term: 1 } };
-  const capture = { applied: { index: 7 }, chain: 5, records: [] };
-  t.equal(
-    await setting.mesh.sendSnapshot(offer as unknown as SnapshotOffer, capture as never),
-    false,
-  );
+  t.equal(await snapshotOf(setting, 1).send(), false);
   t.ok(setting.log.lines.some((line) => /^warn .*was not taken/.test(line)));
 });
 

@@ -1,68 +1,100 @@
+/** What a leader keeps of the snapshots that it is sending. */
 import t from "tap";
-import type { Message } from "../../src/raft/mod.ts";
-import { Outgoing } from "../../src/replica/outgoing.ts";
-import type { Peers } from "../../src/replica/peers.ts";
+import type { SnapshotOffer } from "../../src/raft/mod.ts";
+import { type OutgoingParts, OutgoingSnapshots } from "../../src/replica/outgoing.ts";
 import { FakeClock } from "../support/clock.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { LoneServer } from "../support/lone-server.ts";
+import type { Test } from "../support/tap.ts";
 
-function append(to: number, commit: number, ...indices: readonly number[]): Message {
-  const entries = indices.map((index) => ({ index, term: 1, type: "normal" as const, data: "" }));
-  return {
-    ...{ kind: "append", from: 1, to, term: 1, previousIndex: 0, previousTerm: 0 },
-    ...{ entries, commit },
-  };
+const MINUTE_MS = 60_000;
+
+class Leader {
+  readonly clock = new FakeClock();
+  readonly server: LoneServer;
+  readonly outgoing: OutgoingSnapshots;
+  role = "leader";
+  /** By raft id: what the follower has acknowledged. */
+  readonly match = new Map<number, number>([[2, 0], [3, 0]]);
+
+  private constructor(server: LoneServer) {
+    this.server = server;
+    const status = () => ({
+      role: this.role,
+      progress: [...this.match].map(([id, match]) => ({ id, match })),
+    });
+    this.outgoing = new OutgoingSnapshots({
+      core: { status } as unknown as OutgoingParts["core"],
+      ...{ store: server.store, copy: server.copy, clock: this.clock },
+    });
+  }
+
+  static async make(t: Test): Promise<Leader> {
+    const server = await LoneServer.make(temporaryFolder(t));
+    t.teardown(() => server[Symbol.asyncDispose]());
+    return new Leader(server);
+  }
+
+  /** The core offers its present state. */
+  offer(to: number, term = 1) {
+    const { index } = this.server.copy;
+    const configuration = { voters: [1], learners: [2, 3] };
+    const offer = { kind: "snapshot", from: 1, to, term, snapshot: { index, term, configuration } };
+    return this.outgoing.prepare(offer as SnapshotOffer);
+  }
 }
 
-function outgoing() {
-  const clock = new FakeClock();
-  const left: string[] = [];
-  const send = (messages: readonly Message[]) => {
-    for (const message of messages) {
-      if (message.kind !== "append") left.push(`${message.kind} to ${message.to}`);
-      else left.push(`${message.entries.length} up to ${message.commit} to ${message.to}`);
-    }
-  };
-  return { clock, left, outgoing: new Outgoing({ send } as unknown as Peers, clock) };
-}
-
-t.test("where nothing else happens, news of a commit leaves at once", async (t) => {
-  const { clock, left, outgoing: out } = outgoing();
-  out.send([append(2, 5), append(3, 5)]);
-  t.same(left, ["0 up to 5 to 2", "0 up to 5 to 3"]);
-  await clock.advance(50);
-  out.send([append(2, 6)]);
-  t.equal(left.at(-1), "0 up to 6 to 2");
+t.test("a second attempt sends the same state, in the term of now", async (t) => {
+  const leader = await Leader.make(t);
+  const first = leader.offer(2, 1);
+  await leader.server.join(1);
+  const again = leader.offer(2, 5);
+  t.equal(again.capture, first.capture);
+  t.same([again.offer.term, again.offer.snapshot], [5, first.offer.snapshot]);
+  t.ok(leader.offer(3).capture.applied.index > first.capture.applied.index, "another's is its own");
+  const names = first.capture.records.map(({ table, key }) => `${table}/${key}`);
+  t.same(names, [...names].sort(), "and every server would send it in this order");
 });
 
-t.test("under load it goes along with the next entries", async (t) => {
-  const { clock, left, outgoing: out } = outgoing();
-  out.send([append(2, 5), append(3, 5)]);
-  await clock.advance(1);
-  out.send([append(2, 6), append(3, 6)]);
-  await clock.advance(1);
-  out.send([append(2, 6, 7), append(3, 6, 7)]);
-  await clock.advance(50);
-  t.same(left.slice(2), ["1 up to 6 to 2", "1 up to 6 to 3"]);
+t.test("the log stays from the oldest state under way on", async (t) => {
+  const leader = await Leader.make(t);
+  t.equal(leader.outgoing.trimmableTo, Infinity);
+  const { index } = leader.offer(2).offer.snapshot;
+  await leader.server.join(1);
+  leader.offer(3);
+  t.equal(leader.outgoing.trimmableTo, index);
+  leader.match.set(2, index - 1);
+  t.equal(leader.outgoing.trimmableTo, index);
+  leader.match.set(2, index);
+  t.equal(leader.outgoing.trimmableTo, index + 1, "the follower goes on from there");
+  leader.match.delete(3);
+  t.equal(leader.outgoing.trimmableTo, Infinity, "the other is in the group no more");
 });
 
-t.test("where no entries follow, it is late by no more than a moment", async (t) => {
-  const { clock, left, outgoing: out } = outgoing();
-  out.send([append(2, 5), append(3, 5)]);
-  out.send([append(2, 6), append(3, 6)]);
-  out.send([append(3, 6, 7)]);
-  t.same(left.slice(2), ["1 up to 6 to 3"]);
-  await clock.advance(2);
-  t.same(left.slice(3), ["0 up to 6 to 2"], "and only for those that have not been told");
+t.test("a follower that takes nothing holds nothing up for more than a minute", async (t) => {
+  const leader = await Leader.make(t);
+  const { index } = leader.offer(2).offer.snapshot;
+  await leader.clock.advance(MINUTE_MS - 1);
+  leader.outgoing.heard(2);
+  await leader.clock.advance(MINUTE_MS);
+  t.equal(leader.outgoing.trimmableTo, index, "it took some");
+  await leader.clock.advance(1);
+  t.equal(leader.outgoing.trimmableTo, Infinity);
+  await leader.server.join(1);
+  t.equal(leader.offer(2).offer.snapshot.index, index + 1, "later it gets the state of then");
 });
 
-t.test("nothing else ever waits, and what was halted never leaves", async (t) => {
-  const { clock, left, outgoing: out } = outgoing();
-  out.send([append(2, 5)]);
-  const heartbeat: Message = {
-    ...{ kind: "heartbeat", from: 1, to: 2, term: 1, commit: 5, readPosition: 0 },
-  };
-  out.send([append(2, 6), heartbeat]);
-  t.same(left.slice(1), ["heartbeat to 2"]);
-  out.halt();
-  await clock.advance(50);
-  t.same(left.slice(2), []);
+t.test("a state that the log leads on from no more is not sent again", async (t) => {
+  const leader = await Leader.make(t);
+  const { index } = leader.offer(2).offer.snapshot;
+  for (let n = 1; n <= 3; n++) await leader.server.join(n);
+  await leader.server.write({ trimTo: index + 1 });
+  t.equal(leader.offer(2).offer.snapshot.index, index + 3);
+});
+
+t.test("who leads no more keeps nothing", async (t) => {
+  const leader = await Leader.make(t);
+  leader.offer(2);
+  leader.role = "follower";
+  t.equal(leader.outgoing.trimmableTo, Infinity);
 });

@@ -164,12 +164,20 @@ async function unheardPromotion(stage: Stage): Promise<void> {
 async function lonelyLeader(stage: Stage): Promise<void> {
   const old = await aLeader(stage);
   const others = stage.cluster.up.filter((host) => host !== old);
-  const writes = stage.world.random.below(120);
+  const [writes, later] = [stage.world.random.below(400), stage.world.random.below(120)];
   isolate(stage, old);
   for (let n = 0; n < writes; n++) write(old, n);
   await stage.pass(3_000);
-  if (leaderOf(stage) === undefined) return;
-  for (let n = 0; n < stage.world.random.below(120); n++) {
+  const next = leaderOf(stage);
+  if (next === undefined) return;
+  if (stage.world.chance(0.5)) {
+    // Then the leader that it meets has a log that ends in a term it has not heard of.
+    next.kill();
+    await stage.pass(200);
+    next.start();
+    await stage.pass(3_000);
+  }
+  for (let n = 0; n < later; n++) {
     write(stage.world.pick(others)!, n);
     await stage.pass(20);
   }

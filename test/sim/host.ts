@@ -29,7 +29,10 @@ const IDENTITY = "identity";
 const SEEDS = Array.from({ length: 20 }, (_, i) => `10.0.0.${i + 1}:7470`);
 
 /** Small ones, so that a short run meets their ends. */
-const RETENTION = { log: { entries: 40, bytes: 64 * 1024 }, historyEntries: 25 };
+const RETENTION = {
+  log: { entries: 40, bytes: 64 * 1024 },
+  ...{ historyEntries: 25, partRecords: 4 },
+};
 
 /** A machine with a disk, a kernel, clocks of its own, and at most one daemon. */
 export class Host {

@@ -114,14 +114,24 @@ export class LeaseOracle {
     const { applied } = host.kernel;
     const ledger = this.#kernels.get(host.kernel) ?? { read: 0, made: new Map() };
     this.#kernels.set(host.kernel, ledger);
-    for (; ledger.read < applied.length; ledger.read++) {
-      this.#change(host, position, ledger, applied[ledger.read]!);
-    }
+    const fresh = applied.slice(ledger.read);
+    ledger.read = applied.length;
+    fresh.forEach((change, i) => {
+      // Where two passes are seen at once, what the first one went by is not known any more.
+      const later = fresh.slice(i + 1).some((next) => keyOf(next) === keyOf(change));
+      this.#change(host, position, ledger, change, { judged: !later });
+    });
   }
 
-  #change(host: Host, position: Position, ledger: RouteLedger, change: Change): void {
-    const key = formatPrefix(change.item.destination);
-    if (change.kind !== "add" && !host.isLeaving) {
+  #change(
+    host: Host,
+    position: Position,
+    ledger: RouteLedger,
+    change: Change,
+    { judged }: { readonly judged: boolean },
+  ): void {
+    const key = keyOf(change);
+    if (judged && change.kind !== "add" && !host.isLeaving) {
       this.#mayGo(host, position, ledger, change.kind === "remove" ? change.item : change.old);
     }
     if (change.kind === "remove") ledger.made.delete(key);
@@ -182,4 +192,8 @@ export function trustedBy(host: Host): Holding | undefined {
 function holdingOnDisk(host: Host): Holding | undefined {
   const text = host.disk.content.files.get("identity/lease.json");
   return text === undefined ? undefined : JSON.parse(text) as Holding;
+}
+
+function keyOf(change: Change): string {
+  return formatPrefix(change.item.destination);
 }

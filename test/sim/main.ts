@@ -20,7 +20,9 @@ const MUTANT_SEEDS = 500;
 const SEEDS = 100;
 /** A process tells how far it is after so many seeds. */
 const REPORT_EVERY = 10;
-/** How far each process of the present sweep is. */
+/** And makes room for another one after so many. */
+const LIVES_MAX = 250;
+/** How far each job of the present sweep is. */
 const told = new Map<number, Sum>();
 
 /** What one process found. */
@@ -41,7 +43,7 @@ const { values, positionals } = parseArgs({
     from: { type: "string", default: "1" },
     mutants: { type: "boolean", default: false },
     jobs: { type: "string", default: String(cpus().length) },
-    /** Of this process: every so many seeds, until the first failure, the sum as JSON. */
+    /** Of this process: every so many seeds, the sums so far as lines of JSON. */
     part: { type: "string" },
   },
 });
@@ -98,16 +100,40 @@ async function hunt(seeds: number): Promise<void> {
 async function share(seeds: number, from: number, env: Record<string, string>): Promise<Sum> {
   const jobs = Number(values.jobs);
   told.clear();
-  const parts = await Promise.all(
-    Array.from({ length: jobs }, (_, i) => onePart(seeds, from + i, { step: jobs, env })),
-  );
-  return parts.reduce(add, nothing());
+  const parts = Array.from({ length: jobs }, (_, i) => oneJob(i, { seeds, from, step: jobs, env }));
+  return (await Promise.all(parts)).reduce(add, nothing());
+}
+
+interface Share {
+  readonly seeds: number;
+  readonly from: number;
+  readonly step: number;
+  readonly env: Record<string, string>;
+}
+
+/** Every so many seeds from one on, in one process after the other: killed nodes hold on to memory. */
+async function oneJob(job: number, share: Share): Promise<Sum> {
+  const { seeds, from, step, env } = share;
+  let sum = nothing();
+  for (let done = 0, all = Math.ceil((seeds - job) / step); done < all; done += LIVES_MAX) {
+    const count = Math.min(LIVES_MAX, all - done);
+    const before = sum;
+    sum = add(
+      before,
+      await onePart(count, from + job + done * step, {
+        ...{ step, env },
+        onProgress: (part) => report(job, add(before, part)),
+      }),
+    );
+    if (env.DENIM_MUTANT !== undefined && sum.failures.length > 0) break;
+  }
+  return sum;
 }
 
 function onePart(
   seeds: number,
   from: number,
-  options: { readonly step: number; readonly env: Record<string, string> },
+  options: Pick<Share, "step" | "env"> & { readonly onProgress: (sum: Sum) => void },
 ): Promise<Sum> {
   const isMutant = options.env.DENIM_MUTANT !== undefined;
   const hook = new URL("./mutate.ts", import.meta.url).href;
@@ -120,7 +146,7 @@ function onePart(
     let last = "";
     createInterface(child.stdout).on("line", (line) => {
       last = line;
-      if (process.stderr.isTTY) process.stderr.write(`\r${progress(from, line)}`);
+      options.onProgress(JSON.parse(line) as Sum);
     });
     child.on("error", reject);
     child.on("close", (code) => {
@@ -136,8 +162,7 @@ async function runPart(): Promise<void> {
   const isMutant = process.env.DENIM_MUTANT !== undefined;
   const sum = nothing();
   const [first, seeds] = [Number(values.from), Number(values.seeds)];
-  // The start of all parts together is not known here, nor needed: this one's share is.
-  for (let seed = first, n = 0; n < Math.ceil(seeds / step); seed += step, n++) {
+  for (let seed = first, n = 0; n < seeds; seed += step, n++) {
     const result = await simulate(seed);
     count(sum, result);
     if (isMutant && sum.failures.length > 0) break;
@@ -146,10 +171,10 @@ async function runPart(): Promise<void> {
   console.log(JSON.stringify(sum));
 }
 
-function progress(part: number, line: string): string {
-  const { seeds, failures } = [...told.set(part, JSON.parse(line) as Sum).values()]
-    .reduce(add, nothing());
-  return `${seeds} seeds, ${failures.length} failed `;
+function report(job: number, sum: Sum): void {
+  if (!process.stderr.isTTY) return;
+  const { seeds, failures } = [...told.set(job, sum).values()].reduce(add, nothing());
+  process.stderr.write(`\r${seeds} seeds, ${failures.length} failed `);
 }
 
 function count(sum: Sum, { seed, failure, ...result }: RunResult): void {

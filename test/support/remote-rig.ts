@@ -1,6 +1,7 @@
 import { join } from "node:path";
+import { IncomingSnapshots } from "../../src/agent/incoming.ts";
 import { servePeer, type ServingParts } from "../../src/agent/serving.ts";
-import { type Clock, every } from "../../src/base/clock.ts";
+import { type Clock, every, systemClock } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { Remote } from "../../src/remote/remote.ts";
 import { Copy } from "../../src/store/copy.ts";
@@ -34,12 +35,14 @@ export interface TestServer {
 export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {}): ServingParts {
   return {
     cluster: memory,
+    clock: systemClock(),
     // Only whether there is one is asked.
     replica: () => ({}) as ReturnType<ServingParts["replica"]>,
     becomeServer: () => Promise.resolve(undefined),
     keepCaKey: () => Promise.resolve(),
     noteConnected: () => {},
     noteTwin: () => {},
+    incoming: new IncomingSnapshots(),
     ownRoutes: () => [],
     routesOf: () => Promise.resolve([]),
     letGo: () => Promise.resolve(),

@@ -282,11 +282,12 @@ export class ReplicaCluster implements AsyncDisposable {
     };
     return {
       send: (messages) => void setImmediate(() => messages.forEach(deliver)),
-      sendSnapshot: async (offer: SnapshotOffer, capture: Capture) => {
+      sendSnapshot: async (offer: SnapshotOffer, capture: Capture, onProgress: () => void) => {
         await new Promise<void>((resolve) => setImmediate(resolve));
         const to = other(offer.to);
         if (!this.#reaches(self, to)) return false;
         to.replica.receiveSnapshot(overWire(offer), overWire(capture));
+        onProgress();
         return true;
       },
       forward: async (leader, command, timeoutMs) => {
