@@ -3,9 +3,8 @@
  * of all other hosts: real daemons, each in a network namespace of its own. Needs root.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { findTarget, HOST_TARGET } from "../../compile/targets.ts";
 import type { JoinResult } from "../../src/agent/admitting.ts";
 import { hex } from "../../src/base/bytes.ts";
 import { sleep, systemClock } from "../../src/base/clock.ts";
@@ -16,10 +15,10 @@ import { openJoin } from "../../src/transport/join-client.ts";
 import { createCsr, createKey } from "../../src/transport/pki.ts";
 import { PROTOCOL } from "../../src/transport/protocol.ts";
 import { decodeToken } from "../../src/transport/token.ts";
-import { eventually, joinBy, makeLab, makeToken, onNode, ownRoutes } from "../support/lab.ts";
+import { eventually, joinBy, makeLab, makeToken, ownRoutes } from "../support/lab.ts";
 import { enterNamed } from "../support/namespace.ts";
-import { root } from "../support/root.ts";
 import { threeServers } from "../support/servers.ts";
+import { programOf } from "./pair.ts";
 import { type BenchResult, benchResult, type BenchRow, benchRow, median } from "./result.ts";
 
 const clock = systemClock();
@@ -40,13 +39,13 @@ export async function run(options: { tiny: boolean }): Promise<BenchResult> {
   const teardowns: (() => unknown)[] = [];
   try {
     const lab = await makeLab({ teardown: (callback) => void teardowns.push(callback) });
-    const servers = await threeServers(lab, program(options.tiny));
+    const servers = await threeServers(lab, programOf(options.tiny));
     // The joiners' place: an address that no daemon has.
     const outside = await lab.addHost("outside");
     const rows: BenchRow[] = [];
     let joiners = 0;
     for (const size of sizes) {
-      const hosts = await grow(lab, servers, size, program(options.tiny));
+      const hosts = await grow(lab, servers, size, programOf(options.tiny));
       const times: number[] = [];
       for (let round = -1; round < rounds; round++) {
         const timeMs = await joinOnce(servers[0], hosts, outside, 150 + joiners++);
@@ -64,12 +63,6 @@ export async function run(options: { tiny: boolean }): Promise<BenchResult> {
   } finally {
     for (const teardown of teardowns.reverse()) await teardown();
   }
-}
-
-/** What users run, where it was built. */
-function program(tiny: boolean): Program {
-  const binary = join(root, findTarget(HOST_TARGET)!.output);
-  return !tiny && existsSync(binary) ? [binary] : onNode;
 }
 
 async function grow(
