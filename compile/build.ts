@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { WORKER_ASSET } from "../src/host/backends/thread.ts";
 import { addonPlugin } from "./addons.ts";
 import { WRAPPER } from "./program.ts";
 import {
@@ -80,6 +81,8 @@ async function assemble(target: Target, work: string, progress: Progress): Promi
   const boot = join(work, "boot.cjs");
   const size = await bundle(program);
   await bundleBoot(boot);
+  const worker = join(work, "backend-worker.cjs");
+  await bundleWorker(worker);
   step(`bundled the program (${(size / 1e3).toFixed(0)} KB)`);
 
   const binary = join(work, "denim");
@@ -94,7 +97,7 @@ async function assemble(target: Target, work: string, progress: Progress): Promi
   else writeFileSync(cache, "");
   const config = join(work, "sea.json");
   const blob = join(work, "sea.blob");
-  const assets = { program, "code-cache": cache };
+  const assets = { program, "code-cache": cache, [WORKER_ASSET]: worker };
   writeFileSync(config, JSON.stringify(seaConfig(target, { main: boot, output: blob, assets })));
   const node = join(ROOT, TOOLS.node);
   run(own ? binary : node, ["--experimental-sea-config", config]);
@@ -130,6 +133,22 @@ async function bundle(outfile: string): Promise<number> {
     footer: { js: WRAPPER[1] },
   });
   return statSync(outfile).size;
+}
+
+/** What runs in the thread of a backend from the disk; it needs none of the packages. */
+async function bundleWorker(outfile: string): Promise<void> {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    absWorkingDir: ROOT,
+    entryPoints: ["src/host/backends/worker-main.ts"],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "cjs",
+    legalComments: "none",
+    logLevel: "error",
+  });
 }
 
 async function bundleBoot(outfile: string): Promise<void> {

@@ -21,7 +21,7 @@ export interface SmokeReport {
 
 /** A backend as a stranger writes it: TypeScript, a sibling, a wait, and the one public import. */
 const FOREIGN = {
-  "backend.ts": `import { defineBackend } from "denim/backend";
+  "mod.ts": `import { defineBackend } from "denim/backend";
 import { name } from "./name.ts";
 const late: string = await Promise.resolve(name);
 export const backend = defineBackend({
@@ -49,8 +49,7 @@ export function smoke(binary: string): SmokeReport {
     const run = (...parameters: string[]) =>
       execFileSync(copy, parameters, { cwd: place, env: {}, encoding: "utf8", timeout: 30_000 });
     const version = JSON.parse(run("version", "--json"));
-    const file = join(foreign, "backend.ts");
-    const { probes } = JSON.parse(run("self-test", "--json", "--foreign", file));
+    const { probes } = JSON.parse(run("self-test", "--json", "--foreign", foreign));
     return { version, probes };
   } finally {
     rmSync(folder, { recursive: true });

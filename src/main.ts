@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** Command line in, exit status out. */
 import module from "node:module";
+import { basename } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../package.json" with { type: "json" };
@@ -20,6 +21,12 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+/** A container runtime calls its plugins by their names, without a word: `flannel` is a link. */
+function wordsOf(argv: readonly string[]): readonly string[] {
+  const isPlugin = basename(process.argv0) === "flannel" && argv.length <= 2;
+  return isPlugin ? ["cni"] : argv.slice(2);
+}
+
 /** Loads the rest only now: the cache serves what is asked for after it was turned on. */
 async function main(): Promise<number> {
   const [{ run }, { systemIo }, { backends }] = await Promise.all([
@@ -27,7 +34,7 @@ async function main(): Promise<number> {
     import("./cli/output.ts"),
     import("../plugins/mod.ts"),
   ]);
-  return await run(process.argv.slice(2), { io: systemIo(), version: manifest.version, backends });
+  return await run(wordsOf(process.argv), { io: systemIo(), version: manifest.version, backends });
 }
 
 main().then((status) => {

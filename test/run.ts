@@ -37,7 +37,6 @@ console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped}
 const incomplete = process.argv.includes("--no-skip") && counts.skipped > 0;
 process.exitCode = counts.failed > 0 || counts.passed === 0 || incomplete ? 1 : 0;
 
-/** One line a file as it ends; of a file that fails, everything that it said. */
 async function runTap(): Promise<Counts> {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   let block: string[] = [];
@@ -48,9 +47,7 @@ async function runTap(): Promise<Counts> {
       block.push(line);
       const end = /^(not )?ok \d+ - (\S+\.test\.ts).* # time=([0-9.]+)ms/.exec(line);
       if (end === null) return;
-      const seconds = (Number(end[3]) / 1000).toFixed(1).padStart(6);
-      console.log(`${end[1] ? "FAIL" : "ok  "} ${seconds} s  ${end[2]}`);
-      if (end[1]) console.log(block.join("\n"));
+      report(end[2]!, Number(end[3]), end[1] ? block : undefined);
       for (const line of block) countTap(line, counts);
       block = [];
     },
@@ -73,26 +70,44 @@ function countTap(line: string, counts: Counts): void {
   else counts.passed++;
 }
 
+/** As tap does it: a process for each file, {@link JOBS} at once. */
 async function runDeno(): Promise<Counts> {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const waiting = [...files];
+  const job = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      await runDenoFile(file, counts);
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS }, job));
+  return counts;
+}
+
+async function runDenoFile(file: string, counts: Counts): Promise<void> {
   const lines: string[] = [];
+  const startMs = performance.now();
   const exit = await run(
     "node_modules/@deno/linux-x64-glibc/deno",
-    ["test", "-A", "--no-check", "--quiet", "--reporter=tap", ...files],
+    ["test", "-A", "--no-check", "--quiet", "--reporter=tap", file],
     (line) => lines.push(line),
   );
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+  let failed = 0;
   for (const line of lines) {
     const match = /^ *(not )?ok \d+ - (.*?)( # SKIP.*)?$/.exec(line);
     if (match === null) continue;
     if (match[3]) counts.skipped++;
-    else if (match[1]) counts.failed++;
+    else if (match[1]) failed++;
     else counts.passed++;
   }
-  if (exit !== 0) {
-    console.log(lines.join("\n"));
-    if (counts.failed === 0) counts.failed = 1;
-  }
-  return counts;
+  if (exit !== 0 && failed === 0) failed = 1;
+  counts.failed += failed;
+  report(file, performance.now() - startMs, failed > 0 ? lines : undefined);
+}
+
+/** One line a file as it ends; of a file that fails, everything that it said. */
+function report(file: string, ms: number, failed: readonly string[] | undefined): void {
+  console.log(`${failed ? "FAIL" : "ok  "} ${(ms / 1000).toFixed(1).padStart(6)} s  ${file}`);
+  if (failed) console.log(failed.join("\n"));
 }
 
 function run(

@@ -5,11 +5,13 @@ import { assert, DenimError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { SubnetFile } from "../host/subnet-file.ts";
-import type { Address } from "../ip/address.ts";
+import type { Address, Family } from "../ip/address.ts";
 import { requireLevelOf } from "../lease/feature-level.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { Incarnation } from "../lease/records.ts";
+import type { Programs } from "../plan/hook.ts";
 import type { Kernel } from "../plan/kernel.ts";
+import type { PacketFilter } from "../plan/packet-filter.ts";
 import type { IdentityFolder } from "../store/identity.ts";
 import type { NodeRecord, ServersRecord } from "../store/identity-schema.ts";
 import type { StorePlace } from "../store/place.ts";
@@ -17,20 +19,27 @@ import type { Store } from "../store/store.ts";
 import { formatEndpoint } from "../transport/address.ts";
 import type { Credentials } from "../transport/credentials.ts";
 import type { Transport } from "../transport/transport.ts";
-import { ControlPlane } from "./control-plane.ts";
-import { DataPlane } from "./data-plane.ts";
+import { ControlPlane } from "./control/control-plane.ts";
+import { DataPlane } from "./data/data-plane.ts";
+import { PacketRules, type WantedRules } from "./data/packet-rules.ts";
+import type { Preparation } from "./data/preparation.ts";
 import type { LeaseStanding } from "./leasing.ts";
-import { wishOf } from "./place.ts";
-import { openOwnStore, rejoinByHand, type RejoiningParts } from "./rejoining.ts";
+import { wishOf } from "./data/place.ts";
+import { openOwnStore, rejoinByHand, type RejoiningParts } from "./entry/rejoining.ts";
 import type { Settings } from "./settings.ts";
-import { noteStart } from "./starts.ts";
+import { noteStart } from "./entry/starts.ts";
 
 /** What a node is made of: the drivers of its ports, and how it was told to run. */
 export interface NodeParts {
   readonly settings: Settings;
   readonly identity: IdentityFolder;
   readonly kernel: Kernel;
+  readonly packetFilter: PacketFilter;
   readonly backends: BackendRegistry;
+  /** @default none, and whatever wants one is refused */
+  readonly programs?: Programs;
+  /** What was run before this node was in its cluster need not be run again. */
+  readonly preparation?: Preparation;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -47,8 +56,8 @@ export interface NodeParts {
   readonly subnetFile: SubnetFile;
   /** Names the boot that this process runs in. */
   readonly bootId: string;
-  /** Makes this host forward packets. @default the kernel's switch for IPv4 */
-  readonly forward?: () => { readonly wasOff: boolean };
+  /** Makes this host forward packets. @default the kernel's switch */
+  readonly forward?: (family: Family) => { readonly wasOff: boolean };
 }
 
 /** A node's parts, put together. */
@@ -62,8 +71,10 @@ export interface Made {
   readonly data: (
     control: ControlPlane,
     standing: () => LeaseStanding,
-    onAttributes: () => void,
+    onAttributes: (hasMoved: boolean) => void,
+    masquerades: () => Promise<boolean>,
   ) => DataPlane;
+  readonly rules: (wanted: () => WantedRules | undefined) => PacketRules;
 }
 
 /**
@@ -88,7 +99,7 @@ export async function assemble(
   if (key === undefined || cert === undefined || caBundle === undefined) {
     throw new DenimError("STORE_DAMAGED", `The identity in ${identity.path} is not complete`, {
       why: "a key or certificate is missing",
-      fix: "put the files back from a backup, or join again with a new token",
+      fix: "put the files back, or come back by a token: denim rejoin HOST --with-token",
     });
   }
   if (await identity.read("secret") === undefined) {
@@ -114,21 +125,23 @@ export async function assemble(
         ...{ nodeId, clusterId, role, incarnation, starts, store, clock, random, logger },
         ...{ version: settings.version, listen: settings.listen, profile: settings.profile },
         ...(settings.retention === undefined ? {} : { retention: settings.retention }),
-        ...{ credentials, transport },
-        caKey: () => identity.readPem("caKey"),
-        keepCaKey: (caKey) =>
-          caKey === undefined ? identity.remove("caKey") : identity.writePem("caKey", caKey),
+        ...{ credentials, transport, identity },
         beacons: { self: nodeId, remembered, seeds },
         ...{ ownRoutes, isDiskLow },
       }),
-    data: (control, standing, onAttributes) =>
+    data: (control, standing, onAttributes, masquerades) =>
       new DataPlane({
         ...{ nodeId, kernel, backends, identity, clock, logger, standing },
+        ...{ programs: parts.programs, preparation: parts.preparation },
         cluster: control.cluster,
         wish: wishOf(settings, parts.reach),
         subnetFile: parts.subnetFile,
         acceptExpiredLease: settings.acceptExpiredLease,
-        onAttributes,
+        ...{ onAttributes, masquerades },
+      }),
+    rules: (wanted) =>
+      new PacketRules({
+        ...{ filter: parts.packetFilter, clock, log: logger.child("rules"), wanted },
       }),
   };
 }
@@ -149,7 +162,7 @@ function openStore(
 }
 
 /** Where others may have found this node; it tells them anew once it knows for certain. */
-function formerAddress(
+export function formerAddress(
   { advertise, listen }: Settings,
   { nodeId, name }: NodeRecord,
   servers: ServersRecord | undefined,

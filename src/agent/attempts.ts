@@ -11,16 +11,21 @@ export class Attempts {
     this.#logger = logger;
   }
 
-  /** `failed` is what the log says, for example `the ballast cannot be made`. */
-  async make(failed: string, work: () => Promise<void>): Promise<void> {
+  /**
+   * `failed` is what the log says, for example `the ballast cannot be made`. Resolves with whether
+   * it went well.
+   */
+  async make(failed: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
       this.#failures.delete(failed);
+      return true;
     } catch (error) {
       const { message, why } = asDenimError(error);
-      if (this.#failures.get(failed) === message) return;
+      if (this.#failures.get(failed) === message) return false;
       this.#failures.set(failed, message);
       this.#logger.warn(failed, { message, why });
+      return false;
     }
   }
 }

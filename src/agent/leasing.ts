@@ -10,7 +10,9 @@ import { renewAfterMs } from "../lease/deadline.ts";
 import { theHold } from "../lease/hold.ts";
 import { type Holding, holdingFrom, type HostTime, trustedForMs } from "../lease/holding.ts";
 import { type Epoch, equalEpoch, type LeaseAttributes } from "../lease/records.ts";
+import { movesOf } from "../lease/reservation-commands.ts";
 import { theCluster } from "../lease/state.ts";
+import { unlessStopped } from "./unless-stopped.ts";
 
 export interface LeasingOptions {
   readonly node: string;
@@ -53,8 +55,8 @@ const TO_BE_CLAIMED = ["LEASE_LOST", "LEASE_TAKEN", "EPOCH_MISMATCH", "ON_HOLD"]
 
 /**
  * Keeps this node's lease: renews it at a third of its time, asks for the same one again when it
- * ran out or a new epoch began, and fences when it cannot be sure. Nothing here ever changes the subnet of a node that
- * has one; that would renumber its containers.
+ * ran out or a new epoch began, and fences when it cannot be sure. It changes the subnet only where
+ * an operator has moved this node: that renumbers its containers.
  */
 export class Leasing implements AsyncDisposable {
   readonly #options: LeasingOptions;
@@ -103,7 +105,16 @@ export class Leasing implements AsyncDisposable {
 
   #look(): string {
     const epoch = this.#epoch();
-    return epoch === undefined ? "" : `${epoch.n}.${epoch.random} ${this.#isOnHold()}`;
+    return epoch === undefined
+      ? ""
+      : `${epoch.n}.${epoch.random} ${this.#isOnHold()} ${this.#moves()}`;
+  }
+
+  /** Where an operator wants this node to change over to. */
+  #moves(): readonly string[] {
+    const state = this.#options.cluster.view()?.state;
+    if (state === undefined || this.#holding === undefined || this.#isOnHold()) return [];
+    return movesOf(state, this.#options.node, this.#holding.subnets);
   }
 
   #isOnHold(): boolean {
@@ -111,12 +122,13 @@ export class Leasing implements AsyncDisposable {
     return view !== undefined && theHold(view.state) !== undefined;
   }
 
-  /** Neither a new epoch nor the end of a hold is waited for by who depends on it. */
+  /** Neither a new epoch, the end of a hold nor a move is waited for by who depends on it. */
   #onState(): void {
     const sight = this.#look();
     if (sight === this.#sight) return;
     this.#sight = sight;
-    if (this.standing().kind !== "held" || this.#isOfOtherEpoch()) this.renewSoon();
+    const isMoved = this.#moves().length > 0;
+    if (this.standing().kind !== "held" || this.#isOfOtherEpoch() || isMoved) this.renewSoon();
   }
 
   #isOfOtherEpoch(): boolean {
@@ -207,14 +219,17 @@ export class Leasing implements AsyncDisposable {
   }
 
   /**
-   * The first lease is acquired; one that is lost, or of another epoch, is claimed; everything else
-   * is a renewal. Who is not known any more has to be before that.
+   * The first lease is acquired, and the one that this node is moved to; one that is lost, or of
+   * another epoch, is claimed; everything else is a renewal. Who is not known any more has to be
+   * before that.
    */
   #command(): Command {
     const { node, attributes, introduction } = this.#options;
     const holding = this.#holding;
     if (this.#isStranger()) return { kind: "node.readmit", node, ...introduction() };
-    if (holding === undefined) return { kind: "lease.acquire", node, attributes: attributes() };
+    if (holding === undefined || this.#moves().length > 0) {
+      return { kind: "lease.acquire", node, attributes: attributes() };
+    }
     const { subnets, revision } = holding;
     const claims = this.#isOfOtherEpoch() || isDenimError(this.#error, ...TO_BE_CLAIMED);
     if (!claims) return { kind: "lease.renew", node, subnets, attributes: attributes() };
@@ -279,18 +294,6 @@ function notYet({ subnets }: Holding): DenimError {
   return new DenimError("LEASE_FENCED", `${subnets.join(", ")} cannot be used yet`, {
     why: "another node claimed it first in this epoch, and may still believe that it is its own",
   });
-}
-
-/** Without a leader an answer takes its whole time, and a daemon that is told to stop has none. */
-async function unlessStopped<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  const stopped = Promise.withResolvers<never>();
-  const stop = () => stopped.reject(new DenimError("CANCELLED", "Stopped"));
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    return await Promise.race([answer, stopped.promise]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }
 
 function retryMs(failures: number, random: Random): number {

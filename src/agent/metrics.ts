@@ -37,6 +37,9 @@ export class Metrics {
     for (const [state, count] of Object.entries(dataPlane.routes)) {
       set("denim_routes", count, { state });
     }
+    for (const [state, count] of Object.entries(dataPlane.tunnel)) {
+      set("denim_tunnel_objects", count, { state });
+    }
     const pass = node.data.lastPass;
     if (pass !== undefined) set("denim_reconcile_seconds", pass.passMs / 1_000);
     if (cluster !== null) {
@@ -48,6 +51,8 @@ export class Metrics {
         set("denim_leader_age_seconds", cluster.leaderAgeMs / 1_000);
       }
     }
+    const term = node.control.trust.term;
+    if (term !== undefined) set("denim_certificate_expires_timestamp_seconds", term.endsMs / 1_000);
     const { room, isLow } = node.disk;
     if (room !== undefined) set("denim_disk_free_bytes", room.freeBytes);
     set("denim_disk_low", isLow ? 1 : 0);
@@ -73,7 +78,9 @@ const FIGURES: Readonly<Record<string, readonly [string, ...string[]]>> = {
   denim_lease_held: ["1 while the own lease can be relied on"],
   denim_lease_trusted_seconds: ["For how long it can be, without another word of the cluster"],
   denim_routes: ["Routes of this node by how they stand", "state"],
+  denim_tunnel_objects: ["Links of Denim's, and what is on them, by how they stand", "state"],
   denim_reconcile_seconds: ["Duration of the last pass over the kernel's routes"],
+  denim_certificate_expires_timestamp_seconds: ["When this node's certificate ends"],
   denim_disk_free_bytes: ["Room on the disk of the state directory"],
   denim_disk_low: ["1 while that is less than it should be"],
   denim_revision: ["Revision of this node's copy of the state"],

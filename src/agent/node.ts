@@ -1,6 +1,7 @@
 import { sleep } from "../base/clock.ts";
 import { asDenimError, type DenimError } from "../base/errors.ts";
 import { enableForwarding } from "../host/sysctl.ts";
+import { currentConfig } from "../lease/current-config.ts";
 import type { Holding } from "../lease/holding.ts";
 import type { CommandOf } from "../lease/command.ts";
 import { FEATURES } from "../lease/feature-level.ts";
@@ -9,12 +10,13 @@ import { theNetwork } from "../lease/state.ts";
 import type { NodeRecord } from "../store/identity-schema.ts";
 import type { Store } from "../store/store.ts";
 import { assemble, type Made, type NodeParts } from "./assemble.ts";
-import type { ControlPlane } from "./control-plane.ts";
-import type { DataPlane } from "./data-plane.ts";
+import type { ControlPlane } from "./control/control-plane.ts";
+import { CONFIRMED_MS, type DataPlane } from "./data/data-plane.ts";
+import { networkRules, type PacketRules, type WantedRules } from "./data/packet-rules.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { Leasing } from "./leasing.ts";
-import { advertised } from "./place.ts";
-import { serversOf } from "./servers.ts";
+import { advertised } from "./data/place.ts";
+import { membersToKeep, serversOf } from "./control/servers.ts";
 import type { Settings } from "./settings.ts";
 
 const RETRY_MS = 2_000;
@@ -27,6 +29,7 @@ export class Node implements AsyncDisposable {
   readonly settings: Settings;
   readonly control: ControlPlane;
   readonly data: DataPlane;
+  readonly rules: PacketRules;
   readonly disk: DiskWatch;
   readonly #parts: NodeParts;
   readonly #store: Store;
@@ -58,8 +61,15 @@ export class Node implements AsyncDisposable {
     this.data = made.data(
       this.control,
       () => this.standing(),
-      () => this.#leasing?.renewSoon(),
+      (hasMoved) => {
+        if (hasMoved) this.control.reconnect();
+        this.#turnOnForwarding();
+        this.#leasing?.renewSoon();
+        this.#announceAddress();
+      },
+      () => this.rules.masquerades(),
     );
+    this.rules = made.rules(() => this.#wantedRules());
   }
 
   /**
@@ -95,14 +105,21 @@ export class Node implements AsyncDisposable {
    *
    * @throws why it stays, with its lease to be confirmed anew
    */
-  async leave(): Promise<void> {
+  async leave(options: { readonly keepLease?: boolean } = {}): Promise<void> {
     await this.#surrender();
     try {
-      await this.control.errands.letGo(this.record.nodeId, "leave");
+      const how = options.keepLease === true ? "leave-keeping" : "leave";
+      await this.control.errands.letGo(this.record.nodeId, how);
     } catch (error) {
       this.#startLeasing();
       throw error;
     }
+    await this.withdraw();
+  }
+
+  /** Takes back what this host was given: rules, routes and the subnet file. */
+  async withdraw(): Promise<void> {
+    await this.#withdrawRules();
     await this.data.withdraw();
   }
 
@@ -115,6 +132,7 @@ export class Node implements AsyncDisposable {
     this.#stop.abort();
     await this.#preparing;
     await this.#leasing?.[Symbol.asyncDispose]();
+    await this.rules[Symbol.asyncDispose]();
     await this.data[Symbol.asyncDispose]();
     await this.control[Symbol.asyncDispose]();
     await this.disk[Symbol.asyncDispose]();
@@ -126,13 +144,14 @@ export class Node implements AsyncDisposable {
     const { settings, logger } = this.#parts;
     this.#parts.subnetFile.prepare();
     await this.data.load();
-    this.control.start();
+    await this.control.start();
     this.control.cluster.onChange(() => this.#rememberServers());
     this.#preparing = this.#prepare();
     await this.#routed();
     await this.control.open();
-    const { version } = settings;
-    void this.#announce({ incarnation: this.#incarnation, version, features: FEATURES });
+    const { version, zone = "" } = settings;
+    const facts = { incarnation: this.#incarnation, version, features: FEATURES, zone };
+    void this.#announce(() => facts);
     logger.info("the node is up", { node: this.record.name, port: this.control.port });
   }
 
@@ -154,7 +173,7 @@ export class Node implements AsyncDisposable {
     const network = await this.#networkKnown();
     while (network !== undefined && !signal.aborted) {
       try {
-        await this.data.prepare(network);
+        await this.data.prepare(network, signal);
         break;
       } catch (error) {
         const failure = asDenimError(error);
@@ -169,7 +188,9 @@ export class Node implements AsyncDisposable {
     this.#prepareError = undefined;
     this.#turnOnForwarding();
     this.#startLeasing();
+    this.rules.start();
     this.data.start();
+    this.control.cluster.onChange(() => this.rules.refresh());
     this.#announceAddress();
   }
 
@@ -185,12 +206,40 @@ export class Node implements AsyncDisposable {
       attributes: () => this.data.attributes(),
       introduction: () => ({
         ...{ name: this.record.name, role: this.record.role, features: FEATURES },
-        address: advertised(this.settings, this.data.publicIp!),
+        address: advertised(this.settings, this.data.publicIps[0]!),
         version: this.settings.version,
       }),
       keep: (holding) => identity.write("lease", copyOf(holding)),
-      onChange: () => this.data.trigger(),
+      onChange: () => {
+        this.data.trigger();
+        this.rules.refresh();
+      },
     });
+  }
+
+  #wantedRules(): WantedRules | undefined {
+    const { settings } = this.#parts;
+    const view = this.control.cluster.view();
+    const config = view && currentConfig(view.state);
+    const standing = this.standing();
+    if (config === undefined || standing.kind === "none") return undefined;
+    const switches = { masquerade: settings.ipMasq, forward: settings.forwardRules };
+    return {
+      rules: networkRules(config, standing.holding.subnets, switches),
+      networks: this.data.networks,
+      confirmed: view?.leaderAgeMs !== undefined && view.leaderAgeMs < CONFIRMED_MS,
+    };
+  }
+
+  /** What cannot be removed is no reason to stay. */
+  async #withdrawRules(): Promise<void> {
+    const { logger } = this.#parts;
+    try {
+      const failures = await this.rules.withdraw(this.data.networks);
+      for (const why of failures) logger.warn("a rule stays behind", { why });
+    } catch (error) {
+      logger.warn("the rules stay behind", { why: asDenimError(error).message });
+    }
   }
 
   async #surrender(): Promise<void> {
@@ -225,9 +274,11 @@ export class Node implements AsyncDisposable {
   /** A host that does not forward carries no container's packets. */
   #turnOnForwarding(): void {
     const { logger } = this.#parts;
+    const { forward = enableForwarding } = this.#parts;
     try {
-      const { forward = () => enableForwarding(4) } = this.#parts;
-      if (forward().wasOff) logger.info("turned on net.ipv4.ip_forward");
+      for (const family of this.data.families) {
+        if (forward(family).wasOff) logger.info(`turned on forwarding of IPv${family}`);
+      }
     } catch (error) {
       logger.warn("cannot turn on forwarding", { why: asDenimError(error).message });
     }
@@ -236,24 +287,24 @@ export class Node implements AsyncDisposable {
   /** A host may have moved while its daemon was down; its identity, and so its lease, stays. */
   #announceAddress(): void {
     const { nodeId } = this.record;
-    const address = advertised(this.settings, this.data.publicIp!);
+    const facts = () => ({ address: advertised(this.settings, this.data.publicIps[0]!) });
     const known = this.control.cluster.view()?.state.get("node", nodeId)?.body.address;
-    if (known !== address) void this.#announce({ address });
+    if (known !== facts().address) void this.#announce(facts);
   }
 
   /**
-   * Facts of this node, said until the cluster has them: its address, or which process of it
-   * lives; that is how a cloned disk is found.
+   * Facts of this node, as they are then, said until the cluster has them: its address, or which
+   * process of it lives; that is how a cloned disk is found.
    */
   async #announce(
-    facts: Pick<CommandOf<"node.update">, "address" | "features" | "incarnation" | "version">,
+    facts: () => Omit<CommandOf<"node.update">, "kind" | "node">,
   ): Promise<void> {
     const { clock } = this.#parts;
     const { signal } = this.#stop;
     const { nodeId } = this.record;
     while (!signal.aborted) {
       try {
-        await this.control.cluster.propose({ kind: "node.update", node: nodeId, ...facts }, {
+        await this.control.cluster.propose({ kind: "node.update", node: nodeId, ...facts() }, {
           signal,
         });
         return;
@@ -268,8 +319,7 @@ export class Node implements AsyncDisposable {
     const { identity } = this.#parts;
     const view = this.control.cluster.view();
     if (view === undefined) return;
-    const members = serversOf(view.state)
-      .map(({ address, ...server }) => ({ ...server, addresses: [address] }));
+    const members = membersToKeep(serversOf(view.state));
     const text = JSON.stringify(members);
     if (members.length === 0 || text === this.#rememberedServers) return;
     this.#rememberedServers = text;

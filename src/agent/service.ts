@@ -1,36 +1,55 @@
 import type {
+  CaView,
   Consistency,
   LeaseView,
+  LevelView,
+  MoveView,
   NetworkView,
+  NodeRemoved,
   NodeView,
+  ReservationView,
   Service,
   StatusView,
   TokenMade,
   TokenRequest,
   TokenView,
 } from "../api/service.ts";
+import type { Json } from "../backend/backend.ts";
+import type { BackendRegistry } from "../backend/registry.ts";
 import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Feed, Position, View } from "../lease/cluster.ts";
+import type { Command } from "../lease/command.ts";
 import { parseNetworkConfig, withExplicitBackend } from "../lease/network.ts";
-import { SINGLE } from "../lease/records.ts";
+import { mayComeBack } from "../lease/context.ts";
+import { type Role, SINGLE } from "../lease/records.ts";
 import { nodeByName } from "../lease/state.ts";
 import { caPin } from "../transport/certificate.ts";
 import { createToken, encodeToken, hashSecret } from "../transport/token.ts";
-import { serversOf } from "./servers.ts";
+import { makeBackup } from "./entry/backing-up.ts";
+import { serversOf } from "./control/servers.ts";
 import { Metrics } from "./metrics.ts";
+import { finalizeUpgrade, levelsOf, preferNode, removeNode } from "./leading/membership.ts";
 import type { Node } from "./node.ts";
-import { leaseViews, networkView, nodeViews, statusOf } from "./views.ts";
+import {
+  caView,
+  leaseViews,
+  networkView,
+  nodeViews,
+  reservationViews,
+  statusOf,
+  tokenViews,
+} from "./views.ts";
 
 export interface ServiceOptions {
   /** `undefined` while this host is in no cluster. */
   readonly node: () => Node | undefined;
+  readonly backends: BackendRegistry;
   readonly hostName: string;
   readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
-  readonly caBundle: () => Promise<string | undefined>;
   /** Ends the daemon after the answer, with its identity wiped. */
   readonly retire: () => void;
 }
@@ -59,8 +78,10 @@ export class NodeService implements Service {
   }
 
   async setNetwork(text: string, ifRevision: number | undefined): Promise<NetworkView> {
-    parseNetworkConfig(text);
     const config = withExplicitBackend(text);
+    const { backendType, backendOptions } = parseNetworkConfig(config);
+    // What a backend cannot read no host would follow.
+    this.#options.backends.get(backendType).parseConfig(JSON.parse(backendOptions) as Json);
     // Nothing is read afterwards: that could fail, and a change that was made would look undone.
     const { revision } = await this.#present().control.cluster.propose({
       kind: "network.set",
@@ -74,6 +95,23 @@ export class NodeService implements Service {
     return leaseViews((await this.#read(consistency)).state);
   }
 
+  async reservations(consistency: Consistency): Promise<readonly ReservationView[]> {
+    return reservationViews((await this.#read(consistency)).state);
+  }
+
+  async reserve(subnet: string, nodeName: string | undefined): Promise<{ subnet: string }> {
+    const command = { kind: "reservation.put", subnet, ifFree: true } as const;
+    return await this.#propose(nodeName === undefined ? command : { ...command, nodeName });
+  }
+
+  async release(subnet: string): Promise<{ subnet: string }> {
+    return await this.#propose({ kind: "reservation.remove", subnet });
+  }
+
+  async moveLease(node: string, subnet: string): Promise<MoveView> {
+    return await this.#propose({ kind: "lease.move", node, subnet });
+  }
+
   async nodes(consistency: Consistency): Promise<readonly NodeView[]> {
     const { state, leaderNode } = await this.#read(consistency);
     return nodeViews(state, this.#present().record.nodeId, leaderNode);
@@ -84,15 +122,26 @@ export class NodeService implements Service {
     return await node.control.errands.routesOf(await this.#idOf(wanted), "anywhere");
   }
 
-  async removeNode(wanted: string): Promise<{ readonly id: string; readonly name: string }> {
-    const node = this.#present();
-    const id = await this.#idOf(wanted);
-    const name = (await this.#read("stale")).state.get("node", id)?.body.name ?? wanted;
-    if (id === node.record.nodeId) {
-      throw new DenimError("USAGE", "This is the node itself", { fix: "denim leave" });
-    }
-    await node.control.errands.letGo(id, "remove");
-    return { id, name };
+  async removeNode(wanted: string, force = false): Promise<NodeRemoved> {
+    return await removeNode(this.#present(), await this.#idOf(wanted), force);
+  }
+
+  async preferNode(wanted: string, preferred: NodeView["preferred"]): Promise<NodeView> {
+    const { clock } = this.#options;
+    return await preferNode(this.#present(), clock, await this.#idOf(wanted), preferred);
+  }
+
+  async setVoters(voters: number): Promise<{ readonly voters: number }> {
+    const { cluster } = this.#present().control;
+    return await cluster.propose({ kind: "cluster.set-voters", voters }) as { voters: number };
+  }
+
+  async levels(consistency: Consistency): Promise<LevelView> {
+    return await levelsOf(this.#present(), consistency);
+  }
+
+  async finalizeUpgrade(): Promise<LevelView> {
+    return await finalizeUpgrade(this.#present());
   }
 
   async releaseHold(): Promise<{ readonly claimed: number; readonly unclaimed: number }> {
@@ -102,6 +151,17 @@ export class NodeService implements Service {
     const answer = await cluster.propose(command);
     if (answer === null) throw new DenimError("NOT_FOUND", "The cluster is not on hold");
     return answer as { claimed: number; unclaimed: number };
+  }
+
+  async backup(passphrase: string | undefined): Promise<string> {
+    const { version, clock, random } = this.#options;
+    const { control } = this.#present();
+    const capture = await control.capture();
+    return await makeBackup({
+      ...{ capture, passphrase, version, random, wallMs: clock.wallMs() },
+      caBundle: control.trust.authority.bundle,
+      caKey: await control.trust.authority.keys(),
+    });
   }
 
   raft(): unknown {
@@ -114,47 +174,71 @@ export class NodeService implements Service {
 
   tokens(): readonly TokenView[] {
     const view = this.#present().control.cluster.view();
-    return [...view?.state.all("token") ?? []].map(({ key, body }) => ({
-      id: key,
-      role: body.role,
-      usesLeft: body.usesLeft,
-      expires: new Date(body.expiresWallMs).toISOString(),
-      name: body.name ?? null,
-    }));
+    return view === undefined ? [] : tokenViews(view.state, this.#options.clock.wallMs());
   }
 
   async createToken(request: TokenRequest): Promise<TokenMade> {
-    const { clock, random, caBundle } = this.#options;
+    const { clock, random } = this.#options;
     const node = this.#present();
-    const ca = await caBundle();
-    if (ca === undefined) throw new DenimError("STORE_DAMAGED", "The CA certificate is missing");
-    const token = createToken(request.role, caPin(ca), random);
+    const { name, from, subnet, ephemeral } = request;
+    const returner = request.node === undefined ? undefined : await this.#returner(request.node);
+    const { role } = returner ?? request;
+    const token = createToken(role, caPin(node.control.trust.authority.bundle), random);
     const expiresWallMs = Math.floor(clock.wallMs()) + request.ttlMs;
     await node.control.cluster.propose({
       kind: "token.create",
-      ...{ tokenId: token.id, role: request.role, uses: request.uses, expiresWallMs },
+      ...{ tokenId: token.id, role, uses: request.uses, expiresWallMs },
       secretHash: hashSecret(token.secret),
-      ...(request.name === undefined ? {} : { name: request.name }),
+      ...(returner === undefined ? {} : { node: returner.id }),
+      ...(name === undefined ? {} : { name }),
+      ...(from === undefined ? {} : { from }),
+      ...(subnet === undefined ? {} : { subnet }),
+      ...(ephemeral ? { ephemeral } : {}),
     });
     const servers = serversOf(node.control.cluster.view()!.state).map(({ address }) => address);
     return {
       token: encodeToken(token),
-      ...{ id: token.id, role: request.role, servers },
+      ...{ id: token.id, role, servers, node: returner?.name ?? null },
       expires: new Date(expiresWallMs).toISOString(),
     };
+  }
+
+  /** One that the state has lost is known by its id alone. @throws `NOT_FOUND` */
+  async #returner(wanted: string): Promise<{ id: string; name: string; role: Role }> {
+    const { state } = await this.#read("linearizable");
+    if (/^n-[0-9a-f]{12}$/.test(wanted) && mayComeBack(state, wanted)) {
+      return { id: wanted, name: wanted, role: "server" };
+    }
+    const id = await this.#idOf(wanted);
+    const { name, role } = state.get("node", id)!.body;
+    return { id, name, role };
   }
 
   async revokeToken(tokenId: string): Promise<void> {
     await this.#present().control.cluster.propose({ kind: "token.revoke", tokenId });
   }
 
-  async leave(): Promise<{ readonly subnets: readonly string[] }> {
+  ca(): CaView {
+    const { cluster, trust: { authority } } = this.#present().control;
+    const view = cluster.view();
+    if (view === undefined) throw new DenimError("NO_LEADER", "This node knows nothing yet");
+    return caView(view.state, authority.bundle, this.#options.clock.wallMs());
+  }
+
+  async rotateCa(request: { readonly leaveSilent: boolean }): Promise<CaView> {
+    const { errands, cluster } = this.#present().control;
+    await errands.rotateCa(request);
+    await cluster.read("linearizable");
+    return this.ca();
+  }
+
+  async leave(keepLease = false): Promise<{ readonly subnets: readonly string[] }> {
     const node = this.#present();
     const { state } = await this.#read("stale");
     const standing = node.standing();
     const alone = [...state.all("node")].length <= 1;
-    if (alone) await node.data.withdraw();
-    else await node.leave();
+    if (alone) await node.withdraw();
+    else await node.leave({ keepLease });
     this.#options.retire();
     return { subnets: standing.kind === "none" ? [] : standing.holding.subnets };
   }
@@ -183,6 +267,10 @@ export class NodeService implements Service {
     });
   }
 
+  async #propose<Answer>(command: Command): Promise<Answer> {
+    return await this.#present().control.cluster.propose(command) as Answer;
+  }
+
   async #read(consistency: Consistency): Promise<View> {
     return await this.#present().control.cluster.read(consistency);
   }
@@ -203,12 +291,17 @@ function inNoCluster(name: string, version: string): StatusView {
     node: { id: "", name, version },
     cluster: null,
     role: "agent",
+    zone: null,
     lease: { state: "none", subnets: [], trustedForMs: 0, why: null },
     dataPlane: {
-      ...{ backend: null, link: null, publicIp: null, mtu: null, mode: null },
+      ...{ backend: null, link: null, linkWhy: null, publicIp: null, publicIpv6: null },
+      ...{ mtu: null, mode: null },
       subnetFile: "",
       routes: {},
+      tunnel: {},
+      rules: [],
     },
+    certificate: null,
     ready: false,
     checks: [{ name: "cluster", ok: false, why: "this host is in no cluster yet" }],
   };

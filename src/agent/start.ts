@@ -5,20 +5,27 @@ import { BackendRegistry } from "../backend/registry.ts";
 import { type Clock, sleep, systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
+import { AllowList } from "../host/allow-list.ts";
+import { ForeignBackends } from "../host/backends/foreign-backends.ts";
 import { lockDirectory } from "../host/lock.ts";
 import { bootId } from "../host/boot.ts";
+import { HostPrograms } from "../host/programs.ts";
 import { requireNetworkRights } from "../host/rights.ts";
-import { subnetFileAt } from "../host/subnet-file.ts";
+import { withConflist } from "../host/cni/conflist-file.ts";
+import { type SubnetFile, subnetFileAt } from "../host/subnet-file.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { LinuxKernel } from "../kernel/linux-kernel.ts";
+import { LinuxPacketFilter } from "../kernel/linux-packet-filter.ts";
 import { IdentityFolder } from "../store/identity.ts";
 import { storeFolder } from "../store/place.ts";
 import { tlsTransport } from "../transport/tls-transport.ts";
-import { enterCluster, type Way } from "./entry.ts";
+import { Preparation } from "./data/preparation.ts";
+import { enterCluster, type Way } from "./entry/entry.ts";
+import { etcdSource, openEtcd } from "./etcd-face.ts";
 import { Node } from "./node.ts";
 import { NodeService } from "./service.ts";
 import type { Settings } from "./settings.ts";
-import { leaveAsFound, leaveNothing, openStateDir } from "./state-dir.ts";
+import { leaveAsFound, leaveNothing, openStateDir } from "./entry/state-dir.ts";
 
 export interface StartOptions {
   readonly settings: Settings;
@@ -72,37 +79,48 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     // The database reads its files while this thread loads code.
     const place = storeFolder(join(stateDir, "store"));
     const { way } = options;
-    const rejoin = way.kind === "rejoin" ? { servers: way.addresses } : undefined;
-    const store = isNew || rejoin !== undefined ? undefined : place.open();
+    const rejoin = way.kind === "rejoin" && way.token === undefined
+      ? { servers: way.addresses }
+      : undefined;
+    const store = isNew || way.kind === "rejoin" ? undefined : place.open();
     // Whoever needs it hears of a failure; until then it is nobody's.
     store?.catch(() => {});
     stack.defer(async () => await (await store?.catch(() => undefined))?.[Symbol.asyncDispose]());
     const kernel = stack.use(await LinuxKernel.open());
-    const backends = new BackendRegistry(options.backends);
+    const packetFilter = stack.use(new LinuxPacketFilter());
+    const foreign = stack.use(new ForeignBackends({ dir: settings.backendsDir, clock }));
+    const backends = new BackendRegistry(options.backends, foreign);
+    const programs = new HostPrograms(new AllowList(settings.commandsAllow), clock);
+    const preparation = new Preparation({ programs, clock });
 
     const running: { node: Node | undefined } = { node: undefined };
     const retirement = Promise.withResolvers<void>();
     const service = new NodeService({
       node: () => running.node,
+      backends,
       ...{ hostName: options.name, version: settings.version, clock, random },
-      caBundle: () => identity.readPem("ca"),
       retire: () => {
         hasRetired = true;
         retirement.resolve();
       },
     });
-    const api = () => openApi(stack, { service, clock, logger }, settings);
+    const api = async () => {
+      await openApi(stack, { service, clock, logger }, settings);
+      const face = { source: etcdSource(() => running.node), clock, logger: logger.child("etcd") };
+      if (settings.etcd !== undefined) await openEtcd(stack, settings.etcd, face);
+    };
     // Whoever waits for this host to get in can ask why it takes so long.
     if (isNew) await api();
     const reach = await enterCluster({
       ...options,
-      ...{ identity, place, kernel, backends, clock, random },
+      ...{ identity, place, kernel, backends, preparation, clock, random },
     });
     running.node = stack.use(
       await Node.start({
-        ...{ settings, identity, kernel, backends, clock, random, logger },
+        ...{ settings, identity, kernel, packetFilter, backends, clock, random, logger },
+        ...{ programs, preparation },
         ...{ transport: tlsTransport, bootId: bootId() },
-        subnetFile: subnetFileAt(settings.subnetFile),
+        subnetFile: subnetFileOf(settings),
         ...{ place, signal: options.signal },
         ...(reach === undefined ? {} : { reach }),
         ...(store === undefined ? {} : { store }),
@@ -122,6 +140,11 @@ export async function startDaemon(options: StartOptions): Promise<Daemon> {
     await stack.disposeAsync();
     throw error;
   }
+}
+
+function subnetFileOf({ subnetFile, cniConflist }: Settings): SubnetFile {
+  const file = subnetFileAt(subnetFile);
+  return cniConflist === undefined ? file : withConflist(file, cniConflist);
 }
 
 /**

@@ -1,14 +1,17 @@
 import { Hono } from "hono";
 import type { Context } from "hono";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
-import { tryParseAddress } from "../ip/address.ts";
+import { namesOneHost } from "../ip/host-header.ts";
 import type { Logger } from "../base/log.ts";
+import { backupRoutes } from "./backup.ts";
+import { caRoutes } from "./ca.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { leaseRoutes } from "./leases.ts";
 import { networkRoutes } from "./network.ts";
 import { nodeRoutes } from "./nodes.ts";
+import { reservationRoutes } from "./reservations.ts";
 import type { Service } from "./service.ts";
 import { tokenRoutes } from "./tokens.ts";
 import type { Clock } from "../base/clock.ts";
@@ -29,7 +32,7 @@ export function createApi(options: ApiOptions): Hono {
     if (rights === "read") guard(context);
     await next();
   });
-  for (const path of ["/v1/network", "/v1/leases", "/v1/nodes"]) {
+  for (const path of ["/v1/network", "/v1/leases", "/v1/reservations", "/v1/nodes"]) {
     app.get(`${path}/*`, async (context, next) => {
       await next();
       sayHowFresh(service, context);
@@ -41,11 +44,14 @@ export function createApi(options: ApiOptions): Hono {
   });
   app.route("/", healthRoutes(service));
   app.route("/v1", clusterRoutes(service, rights));
+  app.route("/v1/ca", caRoutes(service));
   app.route("/v1/network", networkRoutes(service));
   app.route("/v1/leases", leaseRoutes(service));
+  app.route("/v1/reservations", reservationRoutes(service));
   app.route("/v1/nodes", nodeRoutes(service));
   app.route("/v1/events", eventRoutes(options));
   if (rights === "all") app.route("/v1/tokens", tokenRoutes(service));
+  if (rights === "all") app.route("/v1/backup", backupRoutes(service));
   app.notFound((context) => problem(context, notHere(app, context)));
   app.onError((error, context) => {
     const known = asDenimError(error);
@@ -68,10 +74,9 @@ function guard(context: Context): void {
       fix: "use the unix socket, as the denim command does",
     });
   }
-  const host = (context.req.header("host") ?? "").replace(/:[0-9]+$/, "");
-  const literal = tryParseAddress(host.replace(/^\[(.*)\]$/, "$1")) !== undefined;
-  if (!literal && host !== "localhost") {
-    throw new DenimError("HOST_NOT_ALLOWED", `This node is not called "${host}" here`, {
+  const host = context.req.header("host");
+  if (!namesOneHost(host)) {
+    throw new DenimError("HOST_NOT_ALLOWED", `This node is not called "${host ?? ""}" here`, {
       why: "a page elsewhere could point a name of its own at this port (DNS rebinding)",
       fix: "use an address, or localhost",
     });

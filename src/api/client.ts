@@ -1,10 +1,12 @@
 import { request, type RequestOptions } from "node:http";
-import { DenimError } from "../base/errors.ts";
+import { DenimError, isDenimError } from "../base/errors.ts";
 
 export interface CallOptions {
   readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** `TIMEOUT` when nothing comes for so long. Without it the answer may take any time. */
+  readonly timeoutMs?: number;
 }
 
 /** A client of a daemon's unix socket. */
@@ -17,9 +19,14 @@ export class ApiClient {
 
   /** @throws what the daemon answered; `DAEMON_UNREACHABLE` */
   async call(path: string, options: CallOptions = {}): Promise<unknown> {
+    return JSON.parse(await this.download(path, options)) as unknown;
+  }
+
+  /** An answer that is no JSON. @throws what the daemon answered; `DAEMON_UNREACHABLE` */
+  async download(path: string, options: CallOptions = {}): Promise<string> {
     const { status, text } = await this.text(path, options);
     if (status >= 400) throw errorOf(text, status);
-    return JSON.parse(text) as unknown;
+    return text;
   }
 
   /** The answer as it came, whatever its status. @throws `DAEMON_UNREACHABLE` */
@@ -59,7 +66,7 @@ export class ApiClient {
 
   #send(
     path: string,
-    { method = "GET", body, headers = {} }: CallOptions,
+    { method = "GET", body, headers = {}, timeoutMs }: CallOptions,
     onText: (chunk: string) => void,
     signal?: AbortSignal,
   ): Promise<number> {
@@ -73,6 +80,7 @@ export class ApiClient {
           ...headers,
         },
         ...(signal === undefined ? {} : { signal }),
+        ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
       };
       const sent = request(options, (response) => {
         response.setEncoding("utf8");
@@ -83,13 +91,25 @@ export class ApiClient {
           else reject(hungUp(error));
         });
       });
+      // The runtime's own patience with idle connections ends with the same event.
+      if (timeoutMs !== undefined) {
+        sent.once("timeout", () => sent.destroy(hung(this.#socketPath, timeoutMs)));
+      }
       sent.once("error", (error: NodeJS.ErrnoException) => {
         if (signal?.aborted) resolve(200);
+        else if (isDenimError(error)) reject(error);
         else reject(unreachable(this.#socketPath, error));
       });
       sent.end(body);
     });
   }
+}
+
+function hung(socketPath: string, timeoutMs: number): DenimError {
+  return new DenimError("TIMEOUT", "The denim daemon does not answer", {
+    why: `${socketPath} took the question, and said nothing for ${timeoutMs} ms`,
+    fix: "see what it does: its log; then restart it, which leaves routes and containers alone",
+  });
 }
 
 function hungUp(cause: Error): DenimError {

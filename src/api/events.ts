@@ -93,12 +93,13 @@ function messagesOf(
 const VERBS: Readonly<Record<string, readonly [string, string, string]>> = {
   lease: ["granted", "changed", "ended"],
   node: ["joined", "changed", "left"],
-  token: ["created", "used", "revoked"],
+  token: ["created", "used", "forgotten"],
 };
 
 /** `lease.granted`, `node.left`, `network.changed` … */
 function nameOf({ before, after }: Event): string {
   const { table } = (after ?? before)!;
+  if (after?.table === "token" && after.body.revokedWallMs !== undefined) return "token.revoked";
   const [made, changed, gone] = VERBS[table] ?? ["created", "changed", "removed"];
   return `${table}.${before === undefined ? made : after === undefined ? gone : changed}`;
 }

@@ -2,10 +2,10 @@ import { Hono } from "hono";
 import { DenimError } from "../base/errors.ts";
 import { tryParseAddress } from "../ip/address.ts";
 import { containsAddress, formatPrefix, parsePrefix, tryParsePrefix } from "../ip/prefix.ts";
-import { consistencyOf, onlyKnown } from "./query.ts";
+import { consistencyOf, onlyKnown, subnetInPath } from "./query.ts";
 import type { LeaseView, Service } from "./service.ts";
 
-/** Who has which subnet. A subnet in a path is spelled as flannel does: `10.244.1.0-24`. */
+/** Who has which subnet. */
 export function leaseRoutes(service: Service): Hono {
   const app = new Hono();
   const show = ({ revision, ...lease }: LeaseView) => ({ ...lease, revision: String(revision) });
@@ -26,7 +26,7 @@ export function leaseRoutes(service: Service): Hono {
   });
   app.get("/:subnet", async (context) => {
     onlyKnown(context, ["consistency"]);
-    const text = context.req.param("subnet").replace(/-([0-9]+)$/, "/$1");
+    const text = subnetInPath(context.req.param("subnet"));
     const subnet = tryParsePrefix(text);
     const leases = await service.leases(consistencyOf(context));
     const lease = subnet && leases.find(({ subnets }) => subnets.includes(formatPrefix(subnet)));

@@ -36,7 +36,7 @@ export async function listenOnSocket(app: Hono, path: string): Promise<ApiListen
     });
   }
   const server = serverFor(app);
-  await listening(server, path, () => server.listen(path));
+  await listening(server, path, () => server.listen(path), "--socket");
   chmodSync(path, 0o660);
   openToGroup(path);
   return listenerOf(server, () => rmSync(path, { force: true }));
@@ -67,9 +67,14 @@ function removeSocket(path: string): void {
 }
 
 /** @throws `PORT_IN_USE` `PERMISSION_DENIED` */
-export async function listenOnPort(app: Hono, host: string, port: number): Promise<ApiListener> {
+export async function listenOnPort(
+  app: Hono,
+  host: string,
+  port: number,
+  flag = "--api-port",
+): Promise<ApiListener> {
   const server = serverFor(app);
-  await listening(server, `${host} port ${port}`, () => server.listen(port, host));
+  await listening(server, `${host} port ${port}`, () => server.listen(port, host), flag);
   return listenerOf(server, () => {});
 }
 
@@ -77,14 +82,15 @@ function serverFor(app: Hono): Server {
   return createAdaptorServer({ fetch: app.fetch }) as Server;
 }
 
-function listening(server: Server, at: string, listen: () => void): Promise<void> {
+/** `flag` chooses another place. */
+function listening(server: Server, at: string, listen: () => void, flag: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const inUse = error.code === "EADDRINUSE";
       reject(
         new DenimError(inUse ? "PORT_IN_USE" : "PERMISSION_DENIED", `Cannot listen on ${at}`, {
           why: inUse ? "another program listens there" : error.message,
-          fix: "stop that program, or choose another with --api-port or --socket",
+          fix: `stop that program, or choose another place: ${flag}`,
           cause: error,
         }),
       );

@@ -1,7 +1,10 @@
 import { Hono } from "hono";
+import * as v from "valibot";
 import { DenimError } from "../base/errors.ts";
-import { consistencyOf, onlyKnown } from "./query.ts";
+import { consistencyOf, flagOf, jsonBody, onlyKnown, readBody } from "./query.ts";
 import type { Service } from "./service.ts";
+
+const moveSchema = v.strictObject({ subnet: v.pipe(v.string(), v.maxLength(64)) });
 
 /** The hosts of the cluster, by id or name; `self` is the one that answers. */
 export function nodeRoutes(service: Service): Hono {
@@ -22,9 +25,25 @@ export function nodeRoutes(service: Service): Hono {
     onlyKnown(context, []);
     return context.json({ items: await service.routes(context.req.param("node")) });
   });
-  app.delete("/:node", async (context) => {
+  app.post("/:node/move", async (context) => {
     onlyKnown(context, []);
-    return context.json(await service.removeNode(context.req.param("node")));
+    const { subnet } = readBody(moveSchema, await jsonBody(context), "The move");
+    return context.json(await service.moveLease(context.req.param("node"), subnet));
+  });
+  app.delete("/:node", async (context) => {
+    onlyKnown(context, ["force"]);
+    const force = flagOf(context, "force");
+    return context.json(await service.removeNode(context.req.param("node"), force));
+  });
+  app.put("/:node/preferred", async (context) => {
+    onlyKnown(context, []);
+    const { preferred } = await jsonBody(context) as { preferred?: unknown };
+    if (preferred !== "voter" && preferred !== "standby" && preferred !== null) {
+      throw new DenimError("REQUEST_INVALID", "The body does not say which role is preferred", {
+        why: 'it is {"preferred": "voter"}, "standby" or null',
+      });
+    }
+    return context.json(await service.preferNode(context.req.param("node"), preferred));
   });
   return app;
 }

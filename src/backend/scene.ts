@@ -1,8 +1,12 @@
 import { asDenimError } from "../base/errors.ts";
-import type { Backend, Host, Json, Peer, Scene } from "./backend.ts";
+import type { Prefix } from "../ip/prefix.ts";
+import type { Hook } from "../plan/hook.ts";
+import type { Wanted } from "../plan/wanted.ts";
+import type { Backend, Host, Json, LeftOut, Peer, Plan, Scene } from "./backend.ts";
 
 /** A {@link Scene} before its backend has read it: config and data are JSON as they were stored. */
 export interface RawScene {
+  readonly network: Prefix;
   readonly host: Host;
   readonly config: Json;
   readonly own: Peer<Json>;
@@ -35,7 +39,26 @@ export function readScene(
   }
   const own = { ...raw.own, data: backend.parseData(raw.own.data) };
   return {
-    scene: { host: raw.host, config: backend.parseConfig(raw.config), own, peers },
+    scene: {
+      network: raw.network,
+      host: raw.host,
+      config: backend.parseConfig(raw.config),
+      own,
+      peers,
+    },
     dropped,
+  };
+}
+
+/** What a backend wants in the kernel and of programs, apart from what it cannot reach. */
+export function splitPlan(plan: Plan): {
+  readonly wanted: readonly Wanted[];
+  readonly hooks: readonly Hook[];
+  readonly leftOut: readonly LeftOut[];
+} {
+  return {
+    wanted: plan.filter((item) => item.kind !== "left-out" && item.kind !== "hook"),
+    hooks: plan.filter((item) => item.kind === "hook"),
+    leftOut: plan.filter((item) => item.kind === "left-out"),
   };
 }

@@ -2,7 +2,7 @@
  * Every failure that may happen has a code here. The code is a contract: the CLI derives its
  * exit status from it, the API its HTTP status, and the docs one heading each.
  *
- * `status` is the HTTP status; `exit` follows the table in `docs/reference/exit-codes.md`:
+ * `status` is the HTTP status; `exit` follows the table in `docs/reference/commands.md`:
  * 1 failed, 2 usage, 3 not found, 4 not allowed, 5 daemon not reachable, 6 no leader,
  * 7 conflict or precondition, 8 timeout, 9 checks failed, 130 interrupted.
  */
@@ -29,9 +29,13 @@ export const ERRORS = {
   ON_HOLD: { status: 409, exit: 7 },
   // Joining and trust.
   TOKEN_MALFORMED: { status: 400, exit: 2 },
+  TOKEN_UNKNOWN: { status: 403, exit: 4 },
   TOKEN_INVALID: { status: 403, exit: 4 },
   TOKEN_USED: { status: 403, exit: 4 },
   TOKEN_EXPIRED: { status: 403, exit: 4 },
+  TOKEN_REVOKED: { status: 403, exit: 4 },
+  TOKEN_OUT_OF_RANGE: { status: 403, exit: 4 },
+  TOKEN_THROTTLED: { status: 429, exit: 4 },
   JOIN_CA_MISMATCH: { status: 403, exit: 4 },
   JOIN_REFUSED: { status: 403, exit: 4 },
   PEER_REFUSED: { status: 403, exit: 4 },
@@ -40,6 +44,8 @@ export const ERRORS = {
   CLUSTER_EXISTS: { status: 409, exit: 7 },
   UPGRADE_NEEDED: { status: 409, exit: 7 },
   NOT_A_MEMBER: { status: 403, exit: 4 },
+  NODE_ALIVE: { status: 409, exit: 7 },
+  ROLE_REFUSED: { status: 409, exit: 7 },
   // Reaching somebody.
   DAEMON_UNREACHABLE: { status: 503, exit: 5 },
   PEER_UNREACHABLE: { status: 503, exit: 5 },
@@ -56,12 +62,18 @@ export const ERRORS = {
   STORE_LOCKED: { status: 500, exit: 7 },
   STORE_DAMAGED: { status: 500, exit: 1 },
   STORE_FAILED: { status: 500, exit: 1 },
+  BACKUP_DAMAGED: { status: 400, exit: 1 },
+  PASSPHRASE_WRONG: { status: 403, exit: 4 },
   DISK_FULL: { status: 507, exit: 1 },
   PERMISSION_DENIED: { status: 403, exit: 4 },
+  FILE_NOT_OURS: { status: 409, exit: 7 },
+  SYSTEMD_FAILED: { status: 500, exit: 1 },
   PORT_IN_USE: { status: 500, exit: 7 },
   INTERFACE_NOT_FOUND: { status: 400, exit: 3 },
   PEER_NOT_ON_LINK: { status: 409, exit: 7 },
   KERNEL_REJECTED: { status: 500, exit: 1 },
+  BACKEND_FAILED: { status: 500, exit: 1 },
+  COMMAND_FAILED: { status: 500, exit: 1 },
   PLATFORM_UNSUPPORTED: { status: 500, exit: 1 },
   PROTOCOL: { status: 400, exit: 1 },
   INTERNAL: { status: 500, exit: 1 },

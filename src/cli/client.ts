@@ -28,7 +28,7 @@ export async function clientOf(flags: ClientFlags): Promise<ApiClient> {
 /** The answer as JSON where that is asked for, else as text for people. */
 export function print<Answer>(
   context: CommandContext,
-  flags: ClientFlags,
+  flags: Pick<ClientFlags, "json">,
   answer: Answer,
   text: (answer: Answer) => string,
 ): void {

@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
-import process from "node:process";
 import { Option } from "commander";
+import type { Way } from "../agent/entry/entry.ts";
 import { DenimError } from "../base/errors.ts";
+import { ask } from "./ask.ts";
 import type { CommandContext, Register } from "./command.ts";
 import { addDaemonOptions, type DaemonFlags } from "./daemon-options.ts";
 import { runDaemon } from "./daemon.ts";
+import { joinedText } from "./farewell.ts";
+import { farewellProbe, preflight } from "./preflight.ts";
 import { waitUntilReady } from "./ready.ts";
-import { refuseDetached } from "./systemd.ts";
+import { askNodes, asService, belongsToSystemd, enterAndServe } from "./systemd.ts";
 
 /** `denim join`: brings this host into a cluster, with a token that one of its servers made. */
 export const registerJoin: Register = (program, context) => {
@@ -16,27 +19,28 @@ export const registerJoin: Register = (program, context) => {
     .addOption(tokenFileOption())
     .option("--replace <node>", "take the place of a node that is gone")
     .option("--foreground", "run the daemon here, in this process");
-  addDaemonOptions(command).action(async (hosts: string[], flags: DaemonFlags & JoinFlags) => {
-    refuseDetached(flags.foreground);
+  addDaemonOptions(command).action(async (hosts: string[], given: DaemonFlags & JoinFlags) => {
+    const flags = asService(command, given);
     const token = await askToken(context, flags.tokenFile);
+    await preflight(context, flags, undefined);
+    const way: Way = {
+      kind: "join",
+      addresses: hosts,
+      token: () => Promise.resolve(token),
+      replace: flags.replace,
+      keepTrying: false,
+    };
+    if (belongsToSystemd(flags.foreground)) {
+      const status = await enterAndServe(context, command, { flags, seeds: hosts, way });
+      if (status.ready) await farewellProbe(context, flags);
+      context.io.err(joinedText(status, await askNodes(flags)));
+      return;
+    }
     await runDaemon(context, {
-      flags,
-      seeds: hosts,
-      way: {
-        kind: "join",
-        addresses: hosts,
-        token: () => Promise.resolve(token),
-        replace: flags.replace,
-        keepTrying: false,
-      },
+      ...{ flags, seeds: hosts, way },
       onUp: async ({ service }) => {
-        const ready = await waitUntilReady(service);
-        const { node, lease, role, dataPlane } = service.status();
-        const routes = dataPlane.routes["ok"] ?? 0;
-        context.io.err(
-          `  ✓ lease     ${lease.subnets.join(", ")} · ${routes} routes programmed\n` +
-            `${node.name} is ${ready ? "in" : "in, but not ready yet"} (${role}).\n`,
-        );
+        if (await waitUntilReady(service)) await farewellProbe(context, flags);
+        context.io.err(joinedText(service.status(), await service.nodes("stale")));
       },
     });
   });
@@ -65,23 +69,14 @@ export function readToken(path: string): string {
   }
 }
 
-async function askToken(context: CommandContext, file: string | undefined): Promise<string> {
+/** From a file, from the environment, or typed. @throws `USAGE` */
+export async function askToken(context: CommandContext, file: string | undefined): Promise<string> {
   const { io } = context;
   if (file !== undefined) return readToken(file);
   const fromEnvironment = io.env["DENIM_TOKEN"];
   if (fromEnvironment !== undefined) return fromEnvironment;
-  if (!process.stdin.isTTY) {
-    throw new DenimError("USAGE", "A token is needed to join", {
-      why: "there is no terminal to ask at",
-      fix:
-        "give it with --token-file FILE or in DENIM_TOKEN; a server makes one: denim token create",
-    });
-  }
-  const { createInterface } = await import("node:readline/promises");
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return await prompt.question("  token: ");
-  } finally {
-    prompt.close();
-  }
+  return await ask("  token: ", {
+    message: "A token is needed",
+    fix: "give it with --token-file FILE or in DENIM_TOKEN; a server makes one: denim token create",
+  });
 }

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeParts } from "../agent/assemble.ts";
-import { enterCluster } from "../agent/entry.ts";
+import { enterCluster } from "../agent/entry/entry.ts";
 import { Node } from "../agent/node.ts";
 import { DEFAULT_SETTINGS } from "../agent/settings.ts";
 import type { Backend } from "../backend/backend.ts";
@@ -15,6 +15,7 @@ import { processLogger } from "../host/logger.ts";
 import { subnetFileAt } from "../host/subnet-file.ts";
 import { parseAddress } from "../ip/address.ts";
 import { MemoryKernel } from "../kernel/memory-kernel.ts";
+import { MemoryPacketFilter } from "../kernel/memory-packet-filter.ts";
 import { IdentityFolder } from "../store/identity.ts";
 import { storeFolder } from "../store/place.ts";
 import { tlsTransport } from "../transport/tls-transport.ts";
@@ -62,7 +63,8 @@ function partsIn(folder: string, backends: readonly Backend[]): NodeParts {
     },
     identity: new IdentityFolder(join(folder, "identity")),
     place: storeFolder(join(folder, "store")),
-    ...{ kernel, backends: new BackendRegistry(backends), logger },
+    ...{ kernel, packetFilter: new MemoryPacketFilter() },
+    ...{ backends: new BackendRegistry(backends), logger },
     ...{ clock: systemClock(), random: systemRandom() },
     ...{ transport: tlsTransport, bootId: bootId() },
     subnetFile: subnetFileAt(join(folder, "subnet.env")),

@@ -55,6 +55,14 @@ async function probeKernel(): Promise<string> {
   return `${links.length} links, ${routes.length} routes`;
 }
 
+/** The binding of libnftables, where this host has it, or what takes its place. */
+async function probeRules(): Promise<string> {
+  const { LinuxPacketFilter } = await import("../kernel/linux-packet-filter.ts");
+  await using filter = new LinuxPacketFilter();
+  const tool = await filter.masqueradesBy();
+  return tool === undefined ? "neither libnftables nor iptables" : `masquerading by ${tool}`;
+}
+
 /** Certificates and TLS: a node that is let in by another of its cluster, over loopback. */
 async function probeTransport(): Promise<string> {
   const { systemClock } = await import("../base/clock.ts");
@@ -100,6 +108,7 @@ export function probesOf(backends: readonly Backend[]): readonly Probe[] {
     { name: "store", run: probeStore },
     { name: "api", run: probeApi },
     { name: "kernel", run: probeKernel },
+    { name: "rules", run: probeRules },
     { name: "transport", run: probeTransport },
     nodeProbe(backends),
   ];
@@ -117,15 +126,27 @@ function nodeProbe(backends: readonly Backend[], folder?: string): Probe {
   };
 }
 
-/** A module from the disk that says `export const backend = defineBackend({…})`. */
+/** A backend from the disk, in its thread: an answer, and no route for a host without peers. */
 export function foreignProbe(path: string): Probe {
   return {
     name: "foreign",
     async run() {
-      const { importForeign } = await import("../host/foreign.ts");
-      const { backend } = await importForeign(path) as { backend?: Record<string, unknown> };
-      assert(typeof backend?.["name"] === "string", "the module exports a backend");
-      return `backend ${backend["name"]}, contract ${backend["contract"]}`;
+      const { backendAt } = await import("../host/backends/folder.ts");
+      const { BackendWorker } = await import("../host/backends/backend-worker.ts");
+      const { systemClock } = await import("../base/clock.ts");
+      const folder = backendAt(path);
+      await using worker = new BackendWorker({ folder, clock: systemClock(), draft: true });
+      const network = { family: 4, base: 0n, length: 0 } as const;
+      const host = {
+        link: { name: "lo", index: 1, mtu: 1500 },
+        ...{ addresses: [], onLink: [], secret: new Uint8Array(32) },
+      };
+      const { data, mtu } = await worker.ask("publish", { host, config: null });
+      const own = { node: "self-test", subnets: [], publicIps: [], data };
+      const scene = { network, host, config: null, own, peers: [] };
+      const { plan } = await worker.ask("plan", scene);
+      assert(plan.length === 0, "a host without peers has no routes");
+      return `backend ${folder.name}, MTU ${mtu}, in a thread of its own`;
     },
   };
 }

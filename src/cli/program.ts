@@ -1,30 +1,56 @@
 import { Command, CommanderError } from "commander";
 import { asDenimError, DenimError, ERRORS } from "../base/errors.ts";
 import { type CommandContext, ExitStatus, type Register } from "./command.ts";
+import { registerBackend } from "./backend.ts";
+import { registerBackup } from "./backup.ts";
+import { registerCa } from "./ca.ts";
+import { registerCleanup } from "./cleanup.ts";
+import { registerCni } from "./cni.ts";
 import { registerCluster } from "./cluster.ts";
+import { registerCompletion } from "./completion.ts";
 import { registerDemo } from "./demo.ts";
+import { registerDoctor } from "./doctor.ts";
 import { renderError, renderErrorJson } from "./output.ts";
+import { registerEnv } from "./env.ts";
 import { registerEvent } from "./event.ts";
+import { flanneldWords, registerFlanneld } from "./flanneld.ts";
 import { registerInit } from "./init.ts";
+import { registerInstall } from "./install.ts";
 import { registerJoin } from "./join.ts";
 import { registerLease } from "./lease.ts";
 import { registerLeave } from "./leave.ts";
+import { registerMkDockerOpts } from "./mk-docker-opts.ts";
 import { registerNetwork } from "./network.ts";
 import { registerNode } from "./node.ts";
 import { registerProbe } from "./probe.ts";
 import { registerRejoin } from "./rejoin.ts";
+import { registerRestore } from "./restore.ts";
 import { registerRoute } from "./route.ts";
 import { registerRun } from "./run.ts";
 import { registerSelfTest } from "./self-test.ts";
 import { registerStatus } from "./status.ts";
 import { registerToken } from "./token.ts";
+import { registerUninstall } from "./uninstall.ts";
 import { registerVersion } from "./version.ts";
+import { registerWait } from "./wait.ts";
 
 /** Every command, in the order of `denim --help`. Each loads what it needs when it runs. */
 const COMMANDS: readonly Register[] = [
   ...[registerInit, registerJoin, registerRun, registerRejoin, registerLeave],
   ...[registerStatus, registerNode, registerLease, registerRoute, registerNetwork],
-  ...[registerCluster, registerEvent, registerToken, registerDemo, registerVersion],
+  ...[registerDoctor, registerCleanup],
+  ...[registerInstall, registerUninstall, registerWait, registerCni],
+  ...[registerFlanneld, registerMkDockerOpts, registerEnv],
+  ...[registerBackend, registerBackup, registerRestore],
+  ...[
+    registerCluster,
+    registerEvent,
+    registerToken,
+    registerCa,
+    registerDemo,
+    registerCompletion,
+    registerVersion,
+  ],
   ...[registerSelfTest, registerProbe],
 ];
 
@@ -35,7 +61,11 @@ export async function run(
 ): Promise<number> {
   const { io } = context;
   try {
-    await createProgram(context).parseAsync(parameters, { from: "user" });
+    const [name, ...typed] = parameters;
+    const words = name === "flanneld"
+      ? [name, ...(await flanneldWords(typed, context))]
+      : parameters;
+    await createProgram(context).parseAsync(words, { from: "user" });
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;

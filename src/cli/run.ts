@@ -1,6 +1,6 @@
-import type { Way } from "../agent/entry.ts";
+import type { Way } from "../agent/entry/entry.ts";
 import { DenimError } from "../base/errors.ts";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import type { Register } from "./command.ts";
 import { addDaemonOptions, type DaemonFlags, networkText } from "./daemon-options.ts";
 import { runDaemon } from "./daemon.ts";
@@ -13,7 +13,23 @@ import { readToken, tokenFileOption } from "./join.ts";
  */
 export const registerRun: Register = (program, context) => {
   const command = program.command("run")
-    .description("run the daemon: as a member, or as one that joins or waits")
+    .description("run the daemon: as a member, or as one that joins or waits");
+  addDaemonOptions(addWayOptions(command)).action(async (flags: DaemonFlags & WayFlags) => {
+    await runDaemon(context, { flags, ...wayOf(flags, context.io.env) });
+  });
+};
+
+/** How a host that is in no cluster gets into one. */
+export interface WayFlags {
+  readonly join?: string;
+  readonly tokenFile?: string;
+  readonly replace?: string;
+  readonly init?: boolean;
+  readonly network?: string;
+}
+
+export function addWayOptions(command: Command): Command {
+  return command
     .addOption(
       new Option("--join <hosts>", "servers to join or to find again, with commas between")
         .env("DENIM_JOIN"),
@@ -22,44 +38,32 @@ export const registerRun: Register = (program, context) => {
     .option("--replace <node>", "when joining: take the place of a node that is gone")
     .option("--init", "form a cluster where this host is in none and no --join host answers")
     .option("--network <network>", "with --init: block, flannel's JSON, or a file with it");
-  addDaemonOptions(command).action(async (flags: DaemonFlags & RunFlags) => {
-    const seeds = (flags.join ?? "").split(",").map((host) => host.trim()).filter(Boolean);
-    await runDaemon(context, { flags, seeds, way: wayOf(flags, seeds, context.io.env) });
-  });
-};
-
-interface RunFlags {
-  readonly join?: string;
-  readonly tokenFile?: string;
-  readonly replace?: string;
-  readonly init?: boolean;
-  readonly network?: string;
 }
 
-function wayOf(
-  flags: RunFlags,
-  seeds: readonly string[],
+/** @throws `USAGE` `CONFIG_INVALID` */
+export function wayOf(
+  flags: WayFlags,
   env: Readonly<Record<string, string | undefined>>,
-): Way {
+): { readonly seeds: readonly string[]; readonly way: Way } {
+  const seeds = (flags.join ?? "").split(",").map((host) => host.trim()).filter(Boolean);
   if (flags.init) {
     if (flags.network === undefined) {
       throw new DenimError("USAGE", "--init needs --network", {
         fix: "for example: denim run --init --network 10.244.0.0/16",
       });
     }
-    return { kind: "found", network: networkText(flags.network) };
+    return { seeds, way: { kind: "found", network: networkText(flags.network) } };
   }
   const { tokenFile } = flags;
   const fromEnvironment = env["DENIM_TOKEN"];
   if (seeds.length === 0 || (tokenFile === undefined && fromEnvironment === undefined)) {
-    return { kind: "wait" };
+    return { seeds, way: { kind: "wait" } };
   }
-  return {
-    kind: "join",
-    addresses: seeds,
-    // Read anew at each attempt: somebody may put a fresh one there.
-    token: () => Promise.resolve(tokenFile === undefined ? fromEnvironment! : readToken(tokenFile)),
-    replace: flags.replace,
-    keepTrying: true,
+  // Read anew at each attempt: somebody may put a fresh one there.
+  const token = () =>
+    Promise.resolve(tokenFile === undefined ? fromEnvironment! : readToken(tokenFile));
+  const way: Way = {
+    ...{ kind: "join", addresses: seeds, token, replace: flags.replace, keepTrying: true },
   };
+  return { seeds, way };
 }

@@ -1,4 +1,3 @@
-import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";
 import { asDenimError, DenimError, type ErrorJson } from "../base/errors.ts";
 import type { CommandContext } from "./command.ts";
@@ -40,14 +39,13 @@ interface SelfTestFlags {
 export function registerSelfTest(program: Command, { io, backends }: CommandContext): void {
   program.command("self-test", { hidden: true })
     .description("check that the parts of this program work on this host")
-    .option("--foreign <file>", "load this TypeScript module as a foreign backend is loaded")
+    .option("--foreign <dir>", "load the backend in this folder as one from the disk is loaded")
     .option("--start <folder>", "try a node's start alone; the node stays in the folder")
     .option("--json", "as JSON")
     .action(async ({ foreign, start, json }: SelfTestFlags) => {
       const { foreignProbe, probesOf, startProbesOf } = await import("./probes.ts");
-      const file = foreign === undefined || isAbsolute(foreign) ? foreign : resolve(foreign);
       const probes = start ? startProbesOf(backends, start) : probesOf(backends);
-      const results = await runProbes(file ? [...probes, foreignProbe(file)] : probes);
+      const results = await runProbes(foreign ? [...probes, foreignProbe(foreign)] : probes);
       const ok = results.every((result) => result.ok);
       io.out(json ? renderJson({ ok, probes: results }) : renderResults(results, io.widthMax));
       if (ok) return;

@@ -1,42 +1,56 @@
 import { readFileSync } from "node:fs";
-import type { TokenMade, TokenView } from "../api/service.ts";
-import { parseDuration } from "../base/duration.ts";
+import type { TokenMade, TokenRequest, TokenView } from "../api/service.ts";
+import { formatDuration, parseDuration } from "../base/duration.ts";
 import { DenimError } from "../base/errors.ts";
 import { addClientOptions, type ClientFlags, clientOf, print } from "./client.ts";
 import type { Register } from "./command.ts";
+import { confirm } from "./confirm.ts";
+import { joinLine } from "./farewell.ts";
 import { renderTable } from "./output.ts";
 
 interface CreateFlags extends ClientFlags {
-  readonly role: "server" | "agent";
+  readonly role?: string;
   readonly uses: string;
   readonly ttl: string;
+  readonly node?: string;
   readonly name?: string;
+  readonly from?: readonly string[];
+  readonly subnet?: string;
+  readonly ephemeral?: boolean;
+  readonly yes?: boolean;
   readonly quiet?: boolean;
 }
+
+/** What is valid for longer lies about in more places. */
+const LONG_TTL_MS = 30 * 86_400_000;
 
 /** `denim token create|list|revoke|inspect`. */
 export const registerToken: Register = (program, context) => {
   const token = program.command("token").description("permissions to join");
   addClientOptions(
     token.command("create").description("make one; its secret is shown this once")
-      .option("--role <role>", "server may come to hold the log, agent never", "server")
+      .option(
+        "--role <role>",
+        "server (may come to hold the log) or agent (never) (default: server)",
+      )
       .option("--uses <n>", "hosts that it lets in, or unlimited", "1")
       .option("--ttl <duration>", "how long, such as 30m, 1h or 7d", "1h")
+      .option("--from <cidr>", "only for hosts at these addresses; may be given again", again)
+      .option("--subnet <cidr>", "set aside for the host that joins; only with one use")
+      .option("--ephemeral", "for agents that are removed soon after they fall silent")
+      .option("--node <node>", "only lets this member come back, also without its key")
       .option("--name <name>", "to tell it by in lists")
+      .option("--yes", "do not ask, whatever the number of uses and the time")
       .option("-q, --quiet", "print the token and nothing else"),
   ).action(async (flags: CreateFlags) => {
-    const request = {
-      role: roleOf(flags.role),
-      uses: usesOf(flags.uses),
-      ttlMs: ttlOf(flags.ttl),
-      ...(flags.name === undefined ? {} : { name: flags.name }),
-    };
+    const request = requestOf(flags);
+    if (!flags.yes) await confirmLoose(request);
     const made = await (await clientOf(flags)).call("/v1/tokens", {
       method: "POST",
       body: JSON.stringify(request),
       headers: { "content-type": "application/json" },
     }) as TokenMade;
-    print(context, flags, made, flags.quiet ? (made) => `${made.token}\n` : renderMade);
+    print(context, flags, made, flags.quiet ? (made) => `${made.token}\n` : renderMade(request));
   });
   addClientOptions(token.command("list").alias("ls").description("those that were made"))
     .action(async (flags: ClientFlags) => {
@@ -64,6 +78,37 @@ export const registerToken: Register = (program, context) => {
     });
 };
 
+function again(block: string, before: readonly string[] = []): readonly string[] {
+  return [...before, block];
+}
+
+function requestOf(flags: CreateFlags): TokenRequest {
+  const { role, uses, ttl, node, name, from, subnet, ephemeral } = flags;
+  return {
+    role: roleOf(role ?? (ephemeral ? "agent" : "server")),
+    uses: usesOf(uses),
+    ttlMs: ttlOf(ttl),
+    ...(node === undefined ? {} : { node }),
+    ...(name === undefined ? {} : { name }),
+    ...(from === undefined ? {} : { from }),
+    ...(subnet === undefined ? {} : { subnet }),
+    ...(ephemeral ? { ephemeral } : {}),
+  };
+}
+
+/** A token that is found by somebody else is as good for him as for us. */
+async function confirmLoose({ uses, ttlMs }: TokenRequest): Promise<void> {
+  const time = ttlMs > LONG_TTL_MS ? `for ${formatDuration(ttlMs)}` : undefined;
+  const count = uses === null ? "any number of hosts" : undefined;
+  if (time === undefined && count === undefined) return;
+  const scope = [count ?? "hosts", time].filter((word) => word !== undefined).join(" ");
+  await confirm({
+    warning: `Whoever finds this token can bring in ${scope}`,
+    word: "create",
+    fix: "denim token create --yes, with the rest as it was",
+  });
+}
+
 function roleOf(text: string): "server" | "agent" {
   if (text === "server" || text === "agent") return text;
   throw new DenimError("USAGE", `"${text}" is not a role`, {
@@ -84,13 +129,17 @@ function ttlOf(text: string): number {
   throw new DenimError("USAGE", `"${text}" is not a duration`, { fix: "--ttl 1h, 30m or 7d" });
 }
 
-function renderMade({ token, role, expires, servers }: TokenMade): string {
-  return [
-    `  Becomes ${role === "server" ? "a server" : "an agent"}; good until ${expires}.`,
-    `      denim join ${servers[0] ?? "HOST"}`,
-    `      token: ${token}`,
-    "",
-  ].join("\n");
+function renderMade({ from, subnet, ephemeral }: TokenRequest) {
+  return ({ token, role, node, expires, servers }: TokenMade): string => {
+    const kind = ephemeral ? "an ephemeral agent" : role === "server" ? "a server" : "an agent";
+    const becomes = `Becomes ${kind}${subnet === undefined ? "" : ` with ${subnet}`}`;
+    return [
+      `  ${node === null ? becomes : `Lets ${node} come back`}; ` +
+      `good ${from === undefined ? "" : `from ${from.join(", ")} `}until ${expires}.`,
+      ...joinLine(servers[0], token, node === null ? "join" : "rejoin --with-token"),
+      "",
+    ].join("\n");
+  };
 }
 
 function renderTokens(tokens: readonly TokenView[], widthMax: number | undefined): string {
@@ -99,10 +148,21 @@ function renderTokens(tokens: readonly TokenView[], widthMax: number | undefined
       { title: "ID", text: ({ id }) => id },
       { title: "NAME", text: ({ name }) => name ?? undefined, shrinks: true },
       { title: "ROLE", text: ({ role }) => role },
+      { title: "STATE", text: ({ state }) => state },
       { title: "USES LEFT", text: ({ usesLeft }) => usesLeft ?? "any", align: "right" },
       { title: "EXPIRES", text: ({ expires }) => expires },
+      { title: "ONLY", text: limitsOf, shrinks: true },
     ],
     tokens,
     widthMax,
   );
+}
+
+function limitsOf({ from, subnet, ephemeral }: TokenView): string | undefined {
+  const limits = [
+    ...(from.length === 0 ? [] : [`from ${from.join(", ")}`]),
+    ...(subnet === null ? [] : [`for ${subnet}`]),
+    ...(ephemeral ? ["ephemeral"] : []),
+  ];
+  return limits.join("; ") || undefined;
 }

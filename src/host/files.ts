@@ -51,10 +51,10 @@ export async function readFileIfAny(path: string): Promise<Uint8Array | undefine
   }
 }
 
-/** Makes what is missing of it, readable by everybody. @throws `PERMISSION_DENIED` `STORE_FAILED` */
-export function makeFolder(path: string): void {
+/** Makes what is missing of it, by default readable by everybody. @throws `PERMISSION_DENIED` `STORE_FAILED` */
+export function makeFolder(path: string, mode = 0o755): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
+    mkdirSync(path, { recursive: true, mode });
   } catch (error) {
     throw fileError(error, `Cannot make ${path}`);
   }

@@ -11,16 +11,24 @@ const FACE_KEY = Symbol.for("denim.backend");
 type Module = Readonly<Record<string, unknown>>;
 type Import = (url: string) => Promise<Module>;
 
+export interface ForeignOptions {
+  /** A folder: what is loaded with the module has to be in it. */
+  readonly within?: string;
+}
+
 let importer: Promise<Import> | undefined;
+/** The folder that everything has to be in which is loaded from now on. */
+let fence: string | undefined;
 
 /**
  * Loads a module that is not part of this program: `.ts` (erasable syntax), `.mts`, `.js` or
  * `.mjs`, with its own imports, from source and inside the single binary alike. Rejects with
- * `CONFIG_INVALID` when it cannot be loaded.
+ * `CONFIG_INVALID` when it cannot be loaded. The fence stays up: it is for a thread of its own.
  */
-export async function importForeign(path: string): Promise<Module> {
+export async function importForeign(path: string, options: ForeignOptions = {}): Promise<Module> {
   importer ??= openImporter();
   const load = await importer;
+  if (options.within !== undefined) fence = `${pathToFileURL(options.within).href}/`;
   try {
     return await load(pathToFileURL(path).href);
   } catch (cause) {
@@ -44,6 +52,9 @@ async function openImporter(): Promise<Import> {
     },
     load(url, context, next) {
       if (url === FACE_URL) return { format: "module", source, shortCircuit: true };
+      if (fence !== undefined && url.startsWith("file:") && !url.startsWith(fence)) {
+        throw new Error(`${url} is not in the backend's own folder`);
+      }
       // Without this, Node takes a `.ts` outside of an ES module package for CommonJS.
       const typed = url.startsWith("file:") && /\.m?ts$/.test(url);
       return next(url, typed ? { ...context, format: "module-typescript" } : context);

@@ -34,11 +34,13 @@ export function checkOverlap(
 ): void {
   const found = overlappingRoutes(network, routes, options);
   if (found.length === 0) return;
-  const named = found.slice(0, 3).map((route) => formatWanted({ kind: "route", ...route }));
+  const named = found.slice(0, 3).map(formatWanted);
   const more = found.length > named.length ? ` and ${found.length - named.length} more` : "";
   throw new DenimError("NETWORK_OVERLAP", `Cannot use ${formatPrefix(network)} on this host`, {
     why: `it overlaps routes that are not Denim's: ${named.join("; ")}${more}`,
-    fix: "choose another network with --network",
+    fix:
+      "choose another network with --network; or take that route away; or, if the two may meet, " +
+      "--allow-overlap",
   });
 }
 

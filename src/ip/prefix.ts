@@ -70,13 +70,13 @@ export function equalPrefix(a: Prefix, b: Prefix): boolean {
 }
 
 export function contains(outer: Prefix, inner: Prefix): boolean {
-  return outer.family === inner.family && outer.length <= inner.length &&
-    outer.base <= inner.base && lastValue(inner) <= lastValue(outer);
+  return outer.length <= inner.length && containsAddress(outer, baseAddress(inner));
 }
 
 export function containsAddress(prefix: Prefix, address: Address): boolean {
-  return prefix.family === address.family && prefix.base <= address.value &&
-    address.value <= lastValue(prefix);
+  const { family, base, length } = prefix;
+  return family === address.family &&
+    (base ^ address.value) >> BigInt(widthOf(family) - length) === 0n;
 }
 
 export function overlaps(a: Prefix, b: Prefix): boolean {

@@ -32,12 +32,27 @@ export interface Libc {
    * polls must have a way to wake it, since a process does not end before its threads.
    */
   poll(fds: Uint8Array, count: number, timeoutMs: number): Promise<number>;
+  /** Lets only what the classic BPF program accepts into the socket (`linux/filter.h`). */
+  attachFilter(fd: number, program: Uint8Array): number;
+  /** Whether somebody keeps the wall clock right; `undefined` where the kernel does not say. */
+  clockIsKept(): boolean | undefined;
   /** CLOCK_BOOTTIME in milliseconds: never goes back within a boot and counts suspend. */
   bootMs(): number;
 }
 
 /** `linux/time.h` */
 const CLOCK_BOOTTIME = 7;
+
+/** `linux/timex.h`: what `adjtimex(2)` returns while nobody keeps the clock right. */
+const TIME_ERROR = 5;
+/** struct timex is smaller on every architecture. */
+const TIMEX_BYTES = 256;
+
+/** `asm-generic/socket.h` */
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+/** `linux/filter.h`: struct sock_filter */
+const INSTRUCTION_BYTES = 8;
 
 let opened: Promise<Libc> | undefined;
 
@@ -56,6 +71,11 @@ async function load(): Promise<Libc> {
     const { default: koffi } = await import("koffi");
     const c = koffi.load("libc.so.6");
     const poll = c.func("int poll(uint8_t*, uint64_t, int)");
+    const adjtimex = c.func("int adjtimex(uint8_t*)");
+    const filterProgram = koffi.struct({ len: "uint16_t", filter: "const uint8_t*" });
+    const attach = c.func("setsockopt", "int", [
+      ...["int", "int", "int", koffi.pointer(filterProgram), "uint32_t"],
+    ]);
     const clockGettime = c.func("int clock_gettime(int, uint8_t*)");
     return {
       socket: c.func("int socket(int, int, int)"),
@@ -79,6 +99,16 @@ async function load(): Promise<Libc> {
             (error: Error | null, ready: number) => error ? reject(error) : resolve(ready),
           )
         ),
+      attachFilter: (fd, program) =>
+        attach(
+          ...[fd, SOL_SOCKET, SO_ATTACH_FILTER] as const,
+          { len: program.length / INSTRUCTION_BYTES, filter: program },
+          koffi.sizeof(filterProgram),
+        ),
+      clockIsKept() {
+        const state = adjtimex(new Uint8Array(TIMEX_BYTES));
+        return state < 0 ? undefined : state !== TIME_ERROR;
+      },
       bootMs: bootReader(clockGettime),
     };
   } catch (cause) {

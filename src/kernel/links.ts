@@ -1,13 +1,23 @@
 import { Buffer } from "node:buffer";
 import type { KernelAddress, KernelLink } from "../plan/kernel.ts";
+import { LINK_NAME } from "../plan/mark.ts";
+import type { Vxlan } from "../plan/wanted.ts";
 import { addressFromBytes } from "../ip/address.ts";
 import { readAttributes, readText, readU32 } from "./netlink/attribute.ts";
+import { type LinkRecord, readLinkRecord } from "./netlink/link.ts";
 import { AF, IFINFOMSG_BYTES, IFLA, RT_SCOPE } from "./netlink/constants.ts";
+
+/** A link whose underlay has no name yet. */
+export interface LinkFound {
+  readonly link: KernelLink;
+  /** Only where the name is one that Denim gives. */
+  readonly record?: LinkRecord;
+}
 
 /** Reads links and addresses out of rtnetlink messages. */
 export interface LinkCodec {
   /** The body of an RTM_NEWLINK. */
-  readLink(body: Uint8Array): KernelLink;
+  readLink(body: Uint8Array): LinkFound;
   /** The body of an RTM_NEWADDR; `undefined` when it carries no address. */
   readAddress(body: Uint8Array): KernelAddress | undefined;
 }
@@ -23,12 +33,14 @@ export async function openLinkCodec(): Promise<LinkCodec> {
     readLink(body) {
       const head = codec.parseLink(bufferOf(body.subarray(0, IFINFOMSG_BYTES)));
       const attributes = readAttributes(body, IFINFOMSG_BYTES);
-      return {
+      const name = readText(attributes.get(IFLA.name)) ?? "";
+      const link = {
         index: head.index ?? 0,
-        name: readText(attributes.get(IFLA.name)) ?? "",
+        name,
         up: head.flags?.up === true,
         mtu: readU32(attributes.get(IFLA.mtu)) ?? 0,
       };
+      return LINK_NAME.test(name) ? { link, record: readLinkRecord(attributes) } : { link };
     },
     readAddress(body) {
       const head = codec.parseAddress(bufferOf(body.subarray(0, codec.__LENGTH_Address)));
@@ -52,6 +64,19 @@ export async function openLinkCodec(): Promise<LinkCodec> {
       };
     },
   };
+}
+
+/** Links by name in place of number, as wanted ones are written. */
+export function nameUnderlays(found: readonly LinkFound[]): KernelLink[] {
+  return found.map(({ link, record }) => {
+    if (record === undefined) return link;
+    const { mac, group, alias, vxlan } = record;
+    if (vxlan === undefined) return { ...link, detail: { mac, group, alias } };
+    const { underlayIndex, ...rest } = vxlan;
+    const underlay = found.find(({ link }) => link.index === underlayIndex)?.link.name ?? "";
+    const tunnel: Vxlan = { kind: "vxlan", ...rest, underlay };
+    return { ...link, detail: { mac, group, alias, tunnel } };
+  });
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {

@@ -1,35 +1,42 @@
-import {
-  type Change,
-  defaultMetric,
-  type Kernel,
-  type KernelAddress,
-  type KernelLink,
-  type KernelRoute,
-  type KernelState,
-  type Outcome,
-  type Route,
-  ROUTE_PROTOCOL,
-} from "../plan/kernel.ts";
+import { isDeepStrictEqual } from "node:util";
 import type { Family } from "../ip/address.ts";
+import type {
+  Change,
+  Kernel,
+  KernelAddress,
+  KernelForwarding,
+  KernelLink,
+  KernelNeighbour,
+  KernelRoute,
+  KernelState,
+  Outcome,
+} from "../plan/kernel.ts";
+import { networkOf } from "../plan/mark.ts";
+import type { Link } from "../plan/wanted.ts";
 import { openLibc } from "./libc.ts";
 import type { Libc } from "./libc.ts";
-import { type LinkCodec, openLinkCodec } from "./links.ts";
-import { ERRNO, errorText, RT_TABLE_MAIN, RTM, RTMGRP } from "./netlink/constants.ts";
-import { writeDumpAddresses, writeDumpLinks } from "./netlink/link.ts";
-import type { Answer } from "./netlink/message.ts";
+import { LinkMaker } from "./link-maker.ts";
+import { type LinkCodec, type LinkFound, nameUnderlays, openLinkCodec } from "./links.ts";
+import { RT_TABLE_MAIN, RTM, RTMGRP } from "./netlink/constants.ts";
+import { writeDumpAddresses } from "./netlink/address.ts";
+import { writeDumpLinks } from "./netlink/link.ts";
 import {
-  readRoute,
-  type RouteRecord,
-  writeAddRoute,
-  writeDeleteRoute,
-  writeDumpRoutes,
-} from "./netlink/route.ts";
-import { EventSocket, RequestSocket, type WriteRequest } from "./socket.ts";
+  type NeighbourFound,
+  readNeighbour,
+  writeDumpForwarding,
+  writeDumpNeighbours,
+} from "./netlink/neighbour.ts";
+import { readRoute, writeDumpRoutes } from "./netlink/route.ts";
+import { EventSocket, RequestSocket } from "./socket.ts";
+import { onlyNeighboursOf } from "./neighbour-filter.ts";
+import { OwnEntries } from "./own-entries.ts";
+import { failureOf, type Step, Steps } from "./steps.ts";
 
 /** Requests in one `sendto`. More gains little; all of their errors must fit the socket's buffer. */
 const BATCH_REQUESTS = 64;
 
-const WATCHED_GROUPS = RTMGRP.link | RTMGRP.ipv4Address | RTMGRP.ipv6Address | RTMGRP.ipv4Route |
+const WATCHED_GROUPS = RTMGRP.link | RTMGRP.neighbour | RTMGRP.ipv4Address | RTMGRP.ipv6Address |
+  RTMGRP.ipv4Route |
   RTMGRP.ipv6Route;
 
 /** The kernel that this process runs on, in the network namespace that it was opened in. */
@@ -37,14 +44,20 @@ export class LinuxKernel implements Kernel {
   readonly #libc: Libc;
   readonly #codec: LinkCodec;
   readonly #socket: RequestSocket;
+  readonly #maker: LinkMaker;
+  readonly #steps = new Steps((name) => this.#linkOf(name));
   readonly #events = new Set<EventSocket>();
   readonly #closing = new Set<Promise<void>>();
+  readonly #own = new OwnEntries();
   #links: readonly KernelLink[] = [];
+  /** Those that carry Denim's mark, whatever network's. */
+  #ownLinks: readonly KernelLink[] = [];
 
   constructor(libc: Libc, codec: LinkCodec) {
     this.#libc = libc;
     this.#codec = codec;
     this.#socket = new RequestSocket(libc);
+    this.#maker = new LinkMaker(this.#socket, () => this.#readLinks());
   }
 
   /** @throws `PLATFORM_UNSUPPORTED`, `KERNEL_REJECTED` */
@@ -54,6 +67,7 @@ export class LinuxKernel implements Kernel {
   }
 
   async read(): Promise<KernelState> {
+    this.#own.forget();
     const links = this.#readLinks();
     const addresses = this.#socket.dump<KernelAddress>(
       writeDumpAddresses,
@@ -61,9 +75,12 @@ export class LinuxKernel implements Kernel {
         message.type === RTM.newAddress ? this.#codec.readAddress(message.body) : undefined,
     );
     const nameOf = new Map(links.map((link) => [link.index, link.name]));
+    const entries = this.#ownLinks.flatMap((link) => this.#readEntries(link));
     return {
       links,
       addresses,
+      neighbours: entries.filter((entry) => entry.kind === "neighbour"),
+      forwarding: entries.filter((entry) => entry.kind === "forwarding"),
       routes: [...this.#readRoutes(4, nameOf), ...this.#readRoutes(6, nameOf)],
     };
   }
@@ -71,10 +88,17 @@ export class LinuxKernel implements Kernel {
   async apply(changes: readonly Change[]): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = [];
     for (let at = 0; at < changes.length;) {
+      const first = changes[at]!;
+      if (first.item.kind === "link") {
+        outcomes.push(this.#applyLink(first, first.item));
+        at++;
+        continue;
+      }
       const batch: Step[] = [];
       let end = at;
-      while (end < changes.length && batch.length < BATCH_REQUESTS) {
-        batch.push(...this.#stepsOf(changes[end++]!));
+      while (batch.length < BATCH_REQUESTS && end < changes.length) {
+        if (changes[end]!.item.kind === "link") break;
+        batch.push(...this.#steps.of(changes[end++]!));
       }
       outcomes.push(...this.#applyBatch(changes.slice(at, end), batch));
       at = end;
@@ -84,12 +108,10 @@ export class LinuxKernel implements Kernel {
 
   watch(onChange: () => void): () => void {
     const events = new EventSocket(this.#libc, WATCHED_GROUPS);
+    events.filter(onlyNeighboursOf(this.#ownIndexes));
     this.#events.add(events);
-    events.listen((burst) => {
-      // What this driver did itself is known already.
-      if (burst?.every((event) => event.port === this.#socket.port)) return;
-      onChange();
-    });
+    // What this driver did itself is known already.
+    events.listen(onChange, (event) => event.port !== this.#socket.port && !this.#own.has(event));
     return () => {
       if (this.#events.delete(events)) this.#stop(events);
     };
@@ -109,11 +131,35 @@ export class LinuxKernel implements Kernel {
   }
 
   #readLinks(): readonly KernelLink[] {
-    this.#links = this.#socket.dump<KernelLink>(
+    const found = this.#socket.dump<LinkFound>(
       writeDumpLinks,
       (message) => message.type === RTM.newLink ? this.#codec.readLink(message.body) : undefined,
     );
+    this.#links = nameUnderlays(found);
+    const own = this.#links.filter((link) => networkOf(link) !== undefined);
+    const isSame = isDeepStrictEqual(own.map(({ index }) => index), this.#ownIndexes);
+    this.#ownLinks = own;
+    if (!isSame) {
+      for (const events of this.#events) events.filter(onlyNeighboursOf(this.#ownIndexes));
+    }
     return this.#links;
+  }
+
+  get #ownIndexes(): readonly number[] {
+    return this.#ownLinks.map(({ index }) => index);
+  }
+
+  /** What of a link of ours is beyond it, and where. */
+  #readEntries({ index, name }: KernelLink): (KernelNeighbour | KernelForwarding)[] {
+    return [writeDumpNeighbours, writeDumpForwarding].flatMap((write) =>
+      this.#socket.dump(
+        (writer, sequence) => write(writer, index, sequence),
+        (message) => {
+          const found = message.type === RTM.newNeighbour ? readNeighbour(message.body) : undefined;
+          return found?.linkIndex === index ? entryOf(found, name) : undefined;
+        },
+      )
+    );
   }
 
   #readRoutes(family: Family, nameOf: ReadonlyMap<number, string>): KernelRoute[] {
@@ -122,59 +168,36 @@ export class LinuxKernel implements Kernel {
       (message) => {
         const found = message.type === RTM.newRoute ? readRoute(message.body) : undefined;
         if (found?.table !== RT_TABLE_MAIN || found.destination.family !== family) return undefined;
-        const { destination, via, onlink, protocol, metric, plain } = found;
+        const { destination, via, unreachable, onlink, protocol, metric, plain } = found;
         const device = nameOf.get(found.linkIndex ?? 0) ?? "";
         const gateway = via === undefined ? {} : { via };
-        return { destination, ...gateway, device, onlink, protocol, metric, plain };
+        const nobody = unreachable ? { unreachable } : {};
+        return {
+          kind: "route",
+          destination,
+          ...gateway,
+          device,
+          ...nobody,
+          onlink,
+          protocol,
+          metric,
+          plain,
+        };
       },
     );
   }
 
-  /** The number of a link; looked up again when the name is new. */
-  #indexOf(name: string): number | undefined {
-    const find = () => this.#links.find((link) => link.name === name)?.index;
-    const known = find();
-    if (known !== undefined) return known;
-    this.#readLinks();
-    return find();
+  /** Looked up again when the name is new. */
+  #linkOf(name: string): KernelLink | undefined {
+    if (name === "") return undefined;
+    const find = () => this.#links.find((link) => link.name === name);
+    return find() ?? (this.#readLinks(), find());
   }
 
-  #stepsOf(change: Change): Step[] {
-    switch (change.kind) {
-      case "add":
-        return [this.#addStep(change, change.item)];
-      case "remove":
-        return [this.#removeStep(change, change.item)];
-      case "replace": {
-        const add = this.#addStep(change, change.item);
-        // The old route is better than none.
-        return add.failure === undefined ? [this.#removeStep(change, change.old), add] : [add];
-      }
-      default:
-        return change satisfies never;
-    }
-  }
-
-  #addStep(change: Change, item: Route): Step {
-    const linkIndex = this.#indexOf(item.device);
-    // Without a link the kernel would choose one by the gateway; that is not what was wanted.
-    if (linkIndex === undefined) {
-      return { change, failure: `${errorText(ERRNO.ENODEV)} ("${item.device}")` };
-    }
-    const record = recordOf(item, linkIndex);
-    return { change, write: (writer, request) => writeAddRoute(writer, record, request) };
-  }
-
-  #removeStep(change: Change, item: Route): Step {
-    // Named, as the kernel takes any when none is given, the lowest first.
-    const metric = item.metric ?? defaultMetric(item.destination.family);
-    const record = { ...recordOf(item, this.#indexOf(item.device)), metric };
-    return {
-      change,
-      write: (writer, request) => writeDeleteRoute(writer, record, request),
-      // In a replacement it does not matter who removed the old one.
-      ...(change.kind === "replace" ? { mayMiss: true } : {}),
-    };
+  #applyLink(change: Change, item: Link): Outcome {
+    const old = change.kind === "replace" && change.old.kind === "link" ? change.old : item;
+    const error = this.#maker.apply(change.kind, item, old);
+    return error === undefined ? { change } : { change, error };
   }
 
   #applyBatch(changes: readonly Change[], steps: readonly Step[]): Outcome[] {
@@ -184,6 +207,7 @@ export class LinuxKernel implements Kernel {
     for (const step of steps) {
       const failure = step.failure ?? failureOf(step, answers[sent.indexOf(step)]!);
       if (failure !== undefined) failures.set(step.change, failure);
+      else this.#own.note(step.change, (name) => this.#linkOf(name)?.index);
     }
     return changes.map((change) => {
       const error = failures.get(change);
@@ -192,28 +216,16 @@ export class LinuxKernel implements Kernel {
   }
 }
 
-/** One request of a change; a replacement has two. */
-interface Step {
-  readonly change: Change;
-  readonly write?: WriteRequest;
-  /** Why there is nothing to send. */
-  readonly failure?: string;
-  /** A deletion that finds nothing is fine. */
-  readonly mayMiss?: boolean;
-}
-
-function failureOf(step: Step, answer: Answer): string | undefined {
-  if (answer.errno === 0 || (step.mayMiss && answer.errno === ERRNO.ESRCH)) return undefined;
-  return errorText(answer.errno, answer.words);
-}
-
-function recordOf(item: Route, linkIndex: number | undefined): RouteRecord {
-  return {
-    destination: item.destination,
-    ...(item.via === undefined ? {} : { via: item.via }),
-    ...(linkIndex === undefined ? {} : { linkIndex }),
-    onlink: item.onlink === true,
-    protocol: ROUTE_PROTOCOL,
-    metric: item.metric ?? 0,
-  };
+/** Without an address or a MAC address it is nothing that could be wanted, or in the way. */
+function entryOf(
+  { sort, address, mac, permanent, plain }: NeighbourFound,
+  device: string,
+): KernelNeighbour | KernelForwarding | undefined {
+  if (sort === "neighbour") {
+    if (address === undefined) return undefined;
+    return { kind: sort, device, address, ...(mac === undefined ? {} : { mac }), permanent };
+  }
+  if (mac === undefined) return undefined;
+  const remote = address === undefined ? {} : { remote: address };
+  return { kind: sort, device, mac, ...remote, permanent, plain };
 }

@@ -1,3 +1,4 @@
+import { MemoryLinks } from "./memory-links.ts";
 import { type Address, equalAddress, widthOf } from "../ip/address.ts";
 import { containsAddress, equalPrefix, formatPrefix, prefixOf } from "../ip/prefix.ts";
 import {
@@ -5,13 +6,17 @@ import {
   defaultMetric,
   type Kernel,
   type KernelAddress,
+  type KernelForwarding,
   type KernelLink,
+  type KernelNeighbour,
   type KernelRoute,
   type KernelState,
   type Outcome,
-  type Route,
   ROUTE_PROTOCOL,
 } from "../plan/kernel.ts";
+import { networkOf } from "../plan/mark.ts";
+import type { ForwardingEntry, LinkAddress, Neighbour, OnLink, Route } from "../plan/wanted.ts";
+import { MemoryEntries } from "./memory-entries.ts";
 
 /** `linux/rtnetlink.h`: the routes that follow from addresses. */
 const RTPROT_KERNEL = 2;
@@ -19,6 +24,7 @@ const RTPROT_KERNEL = 2;
 const FAILURES = {
   exists: "EEXIST: File exists",
   notFound: "ESRCH: No such process",
+  noAddress: "EADDRNOTAVAIL: Cannot assign requested address",
   noDevice: "ENODEV: No such device",
   deviceDown: "ENETDOWN: Device for nexthop is not up",
   gateway: "ENETUNREACH: Nexthop has invalid gateway",
@@ -31,7 +37,8 @@ const FAILURES = {
  * a removal of what carries another protocol. A test plays the rest of the machine.
  */
 export class MemoryKernel implements Kernel {
-  #links: KernelLink[] = [];
+  readonly #links = new MemoryLinks();
+  readonly #entries = new MemoryEntries();
   #addresses: KernelAddress[] = [];
   readonly #routes = new Map<string, KernelRoute>();
   readonly #watchers = new Set<() => void>();
@@ -40,7 +47,14 @@ export class MemoryKernel implements Kernel {
   readonly applied: Change[] = [];
 
   async read(): Promise<KernelState> {
-    return { links: [...this.#links], addresses: [...this.#addresses], routes: this.routes };
+    const isOurs = ({ device }: { readonly device: string }) => this.#isMarked(device);
+    return {
+      links: this.#links.all,
+      addresses: [...this.#addresses],
+      neighbours: this.#entries.neighbours.filter(isOurs),
+      forwarding: this.#entries.forwarding.filter(isOurs),
+      routes: this.routes,
+    };
   }
 
   async apply(changes: readonly Change[]): Promise<readonly Outcome[]> {
@@ -68,14 +82,45 @@ export class MemoryKernel implements Kernel {
 
   /** A link that is up, with the routes that its addresses bring. */
   addLink(name: string, options: { addresses?: readonly HostAddress[]; mtu?: number } = {}): void {
-    const index = Math.max(1, ...this.#links.map((link) => link.index)) + 1;
-    this.#links.push({ index, name, up: true, mtu: options.mtu ?? 1500 });
+    this.#links.put({ name, up: true, mtu: options.mtu ?? 1500 });
     for (const address of options.addresses ?? []) this.addAddress(name, address);
     this.#notify();
   }
 
-  addAddress(device: string, { address, length }: HostAddress): void {
-    const link = this.#links.find((link) => link.name === device)!;
+  link(name: string): KernelLink | undefined {
+    return this.#links.get(name);
+  }
+
+  /** One that somebody else makes, or changes in some way, where it is there. */
+  putLink(name: string, as: Partial<Omit<KernelLink, "name" | "index">>): void {
+    this.#links.put({ up: false, mtu: 1500, ...this.#links.get(name), ...as, name });
+    this.#notify();
+  }
+
+  addAddress(device: string, address: HostAddress): void {
+    this.#giveAddress(device, address);
+    this.#notify();
+  }
+
+  dropAddress(device: string, address: HostAddress): void {
+    this.#takeAddress({ device, ...address });
+    this.#notify();
+  }
+
+  /** An entry that somebody else makes, or the traffic. */
+  putEntry(entry: KernelNeighbour | KernelForwarding): void {
+    this.#entries.put(entry);
+    this.#notify();
+  }
+
+  dropEntry(entry: Neighbour | ForwardingEntry): void {
+    this.#entries.drop(entry);
+    this.#notify();
+  }
+
+  /** With the route that follows from it. */
+  #giveAddress(device: string, { address, length }: HostAddress): void {
+    const link = this.#links.get(device)!;
     this.#addresses.push({
       linkIndex: link.index,
       address,
@@ -87,23 +132,34 @@ export class MemoryKernel implements Kernel {
       const route: Route = { kind: "route", destination: prefixOf(address, length), device };
       this.#put(found(route, RTPROT_KERNEL));
     }
-    this.#notify();
+  }
+
+  #takeAddress({ device, address, length }: Omit<LinkAddress, "kind">): boolean {
+    const index = this.#links.get(device)?.index;
+    const before = this.#addresses.length;
+    this.#addresses = this.#addresses.filter((one) =>
+      one.linkIndex !== index || one.length !== length || !equalAddress(one.address, address)
+    );
+    for (const [key, route] of this.#routes) {
+      const follows = route.protocol === RTPROT_KERNEL && route.device === device &&
+        length < widthOf(address.family) &&
+        equalPrefix(route.destination, prefixOf(address, length));
+      if (follows) this.#routes.delete(key);
+    }
+    return this.#addresses.length < before;
   }
 
   /** A link goes, and its addresses and routes with it, as in Linux: without a word about those. */
   removeLink(name: string): void {
-    const index = this.#links.find((link) => link.name === name)?.index;
-    this.#links = this.#links.filter((link) => link.name !== name);
-    this.#addresses = this.#addresses.filter((address) => address.linkIndex !== index);
-    this.#dropRoutesOf(name);
+    this.#forget(this.#links.remove(name));
     this.#notify();
   }
 
   /** Down takes the routes along; up brings back only those that follow from addresses. */
   setLink(name: string, state: "up" | "down"): void {
     const up = state === "up";
-    this.#links = this.#links.map((link) => link.name === name ? { ...link, up } : link);
-    const index = this.#links.find((link) => link.name === name)!.index;
+    const { index } = this.#links.get(name)!;
+    this.#links.put({ ...this.#links.get(name)!, up });
     if (!up) this.#dropRoutesOf(name);
     for (const { linkIndex, address, length } of this.#addresses) {
       if (!up || linkIndex !== index || length === widthOf(address.family)) continue;
@@ -128,26 +184,50 @@ export class MemoryKernel implements Kernel {
   }
 
   #applyOne(change: Change): string | undefined {
-    switch (change.kind) {
-      case "add":
-        return this.#add(change.item);
-      case "remove":
-        return this.#remove(change.item);
-      case "replace":
-        if (!this.#links.some((link) => link.name === change.item.device)) {
-          return FAILURES.noDevice;
-        }
-        this.#remove(change.old);
-        return this.#add(change.item);
-      default:
-        return change satisfies never;
+    const { kind, item } = change;
+    if (item.kind === "link") {
+      const old = kind === "replace" && change.old.kind === "link" ? change.old : item;
+      const { error, lost } = this.#links.apply(kind, item, old);
+      this.#forget(lost);
+      return error;
     }
+    if (item.kind !== "route") return this.#applyOnLink(change, item);
+    if (kind === "add") return this.#add(item);
+    if (kind === "remove") return this.#remove(item);
+    if (!item.unreachable && this.#linkOf(item) === undefined) return FAILURES.noDevice;
+    this.#remove(change.old as Route);
+    return this.#add(item);
+  }
+
+  /** Only on a link that carries Denim's mark. */
+  #applyOnLink(change: Change, item: OnLink): string | undefined {
+    const link = this.#links.get(item.device);
+    if (link === undefined) return `${FAILURES.noDevice} ("${item.device}")`;
+    if (networkOf(link) === undefined) return `${item.device} does not carry Denim's mark`;
+    if (item.kind !== "address") return this.#entries.apply(change.kind, item);
+    const isThere = () =>
+      this.#addresses.some(({ linkIndex, address, length }) =>
+        linkIndex === link.index && equalAddress(address, item.address) &&
+        (item.address.family === 6 || length === item.length)
+      );
+    if (change.kind === "replace") this.#takeAddress(change.old as LinkAddress);
+    if (change.kind === "remove") {
+      return this.#takeAddress(item) ? undefined : FAILURES.noAddress;
+    }
+    if (isThere()) return FAILURES.exists;
+    this.#giveAddress(item.device, item);
+    return undefined;
+  }
+
+  #isMarked(device: string): boolean {
+    const link = this.#links.get(device);
+    return link !== undefined && networkOf(link) !== undefined;
   }
 
   #add(item: Route): string | undefined {
-    const link = this.#links.find((link) => link.name === item.device);
-    if (link === undefined) return `${FAILURES.noDevice} ("${item.device}")`;
-    if (!link.up) return FAILURES.deviceDown;
+    const link = this.#linkOf(item);
+    if (link === undefined && !item.unreachable) return `${FAILURES.noDevice} ("${item.device}")`;
+    if (link?.up === false) return FAILURES.deviceDown;
     const route = found(item, ROUTE_PROTOCOL);
     if (item.via !== undefined && !item.onlink && !this.#onLink(item.via, item.device)) {
       return item.via.family === 4 ? FAILURES.gateway : FAILURES.gatewayIpv6;
@@ -155,6 +235,10 @@ export class MemoryKernel implements Kernel {
     if (this.#routes.has(keyOf(route))) return FAILURES.exists;
     this.#put(route);
     return undefined;
+  }
+
+  #linkOf({ device }: Route): KernelLink | undefined {
+    return this.#links.get(device);
   }
 
   #remove(item: Route): string | undefined {
@@ -178,6 +262,15 @@ export class MemoryKernel implements Kernel {
       route.device === device && route.via === undefined &&
       containsAddress(route.destination, gateway)
     );
+  }
+
+  /** What was on links that are gone. */
+  #forget(links: readonly KernelLink[]): void {
+    for (const { name, index } of links) {
+      this.#addresses = this.#addresses.filter((address) => address.linkIndex !== index);
+      this.#dropRoutesOf(name);
+      this.#entries.dropAllOf(name);
+    }
   }
 
   #dropRoutesOf(device: string): void {
@@ -209,9 +302,11 @@ export interface HostAddress {
 
 function found(route: Route, protocol: number): KernelRoute {
   return {
+    kind: "route",
     destination: route.destination,
     ...(route.via === undefined ? {} : { via: route.via }),
     device: route.device,
+    ...(route.unreachable ? { unreachable: true } : {}),
     onlink: route.onlink === true,
     protocol,
     metric: route.metric ?? defaultMetric(route.destination.family),

@@ -1,4 +1,3 @@
-import process from "node:process";
 import { DenimError } from "../base/errors.ts";
 import type { Libc } from "./libc.ts";
 import {
@@ -21,7 +20,9 @@ import {
   MessageWriter,
   readAnswer,
   readMessages,
+  type Request,
 } from "./netlink/message.ts";
+import { waiterOf } from "./waiter.ts";
 
 /** The kernel never sends more than 32 KiB at once (`netlink_recvmsg`); this leaves room. */
 const RECEIVE_BYTES = 128 * 1024;
@@ -154,74 +155,64 @@ export class RequestSocket {
 /** Writes one request; `ack` asks for an answer also on success. */
 export type WriteRequest = (
   writer: MessageWriter,
-  request: { sequence: number; ack: boolean },
+  request: Request,
 ) => void;
 
-/** That something changed, and which socket asked for it. */
-export type Event = Pick<Message, "type" | "port">;
-
 /**
- * One rtnetlink socket for events. Waits in `poll` on a thread of the runtime's pool; a second
- * descriptor wakes it, since a process cannot end before that thread does.
+ * One netlink socket for events, of rtnetlink unless another protocol is named. A thread waits for
+ * it and for all others of this process: {@link waiterOf}.
  */
 export class EventSocket {
   readonly #libc: Libc;
   readonly #fd: number;
-  readonly #wakeFd: number;
   readonly #receive = new Uint8Array(RECEIVE_BYTES);
-  readonly #wake = () => void this.#libc.write(this.#wakeFd, u64(1n), 8);
-  #closing = false;
-  #done: Promise<void> = Promise.resolve();
+  #unwatch: () => Promise<void> = () => Promise.resolve();
+  #closed: Promise<void> | undefined;
 
-  constructor(libc: Libc, groups: number, options: { bufferBytes?: number } = {}) {
+  constructor(
+    libc: Libc,
+    groups: number,
+    options: { bufferBytes?: number; protocol?: number } = {},
+  ) {
     this.#libc = libc;
-    this.#fd = openSocket(libc, groups, options.bufferBytes);
-    this.#wakeFd = libc.eventfd(0, SOCK.cloexec | SOCK.nonblock);
-    process.on("exit", this.#wake);
+    this.#fd = openSocket(libc, groups, options);
   }
 
   /**
-   * Calls back once for each burst, with what happened, or with `undefined` when some of it was
-   * lost and everything may have changed.
+   * Calls back once for each burst that has news in it, or of which some was lost, so that everything
+   * may have changed.
    */
-  listen(onBurst: (events: readonly Event[] | undefined) => void): void {
-    this.#done = this.#loop(onBurst);
+  listen(onBurst: () => void, isNews: (event: Message) => boolean = () => true): void {
+    this.#unwatch = waiterOf(this.#libc).add(this.#fd, () => {
+      if (this.#drain(isNews)) onBurst();
+    });
   }
 
-  async close(): Promise<void> {
-    if (this.#closing) return this.#done;
-    this.#closing = true;
-    process.off("exit", this.#wake);
-    this.#wake();
-    await this.#done;
-    this.#libc.close(this.#fd);
-    this.#libc.close(this.#wakeFd);
+  /** Lets in only what the program accepts (`bpf.ts`). One that there was does not count any more. */
+  filter(program: Uint8Array): void {
+    this.#libc.attachFilter(this.#fd, program);
   }
 
-  async #loop(onBurst: (events: readonly Event[] | undefined) => void): Promise<void> {
-    const polled = pollFds([this.#fd, this.#wakeFd]);
-    while (!this.#closing) {
-      await this.#libc.poll(polled, 2, -1);
-      if (this.#closing) return;
-      const burst = this.#drain();
-      if (burst === undefined || burst.length > 0) onBurst(burst);
-    }
+  close(): Promise<void> {
+    return (this.#closed ??= this.#unwatch().then(() => void this.#libc.close(this.#fd)));
   }
 
-  #drain(): readonly Event[] | undefined {
-    const events: Event[] = [];
-    let lost = false;
-    for (;;) {
+  #drain(isNews: (event: Message) => boolean): boolean {
+    for (let found = false;;) {
       const outcome = receive(this.#libc, this.#fd, this.#receive);
-      if (outcome === "empty") return lost ? undefined : events;
-      if (outcome === "overrun") lost = true;
-      else for (const { type, port } of readMessages(outcome)) events.push({ type, port });
+      if (outcome === "empty") return found;
+      found ||= outcome === "overrun" || readMessages(outcome).some(isNews);
     }
   }
 }
 
-function openSocket(libc: Libc, groups: number, bufferBytes = SOCKET_BUFFER_BYTES): number {
-  const fd = libc.socket(AF.netlink, SOCK.raw | SOCK.cloexec | SOCK.nonblock, NETLINK.route);
+function openSocket(
+  libc: Libc,
+  groups: number,
+  options: { bufferBytes?: number; protocol?: number } = {},
+): number {
+  const { bufferBytes = SOCKET_BUFFER_BYTES, protocol = NETLINK.route } = options;
+  const fd = libc.socket(AF.netlink, SOCK.raw | SOCK.cloexec | SOCK.nonblock, protocol);
   if (fd < 0) throw rejected("Cannot open a netlink socket", errorText(libc.errno()));
   const size = u32(bufferBytes);
   // The first needs CAP_NET_ADMIN, the second is capped by net.core.rmem_max.
@@ -266,26 +257,9 @@ function socketAddress(groups: number): Uint8Array {
 
 const KERNEL = socketAddress(0);
 
-/** `poll.h`, struct pollfd: descriptor, POLLIN, room for the answer. */
-function pollFds(fds: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(fds.length * 8);
-  const view = new DataView(bytes.buffer);
-  fds.forEach((fd, i) => {
-    view.setInt32(i * 8, fd, LITTLE_ENDIAN);
-    view.setInt16(i * 8 + 4, 1, LITTLE_ENDIAN);
-  });
-  return bytes;
-}
-
 function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, LITTLE_ENDIAN);
-  return bytes;
-}
-
-function u64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, LITTLE_ENDIAN);
   return bytes;
 }
 

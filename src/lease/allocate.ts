@@ -36,6 +36,11 @@ export function allocate(state: StateReader, pool: Pool, applicant: Applicant): 
     exhausted(state, field);
 }
 
+/** True when the applicant may have this very subnet of the pool now. */
+export function isFree(state: StateReader, pool: Pool, applicant: Applicant, subnet: Prefix) {
+  return new Field(state, pool, applicant).isFree(subnet);
+}
+
 /** True when the subnet may be leased under this pool. */
 export function fitsPool(pool: Pool, subnet: Prefix): boolean {
   return subnet.family === pool.network.family && subnet.length === pool.subnetLength &&
@@ -105,12 +110,17 @@ class Field {
   }
 }
 
+/** Of several the one that it wishes, else the lowest. */
 function reserved(state: StateReader, field: Field, applicant: Applicant): Prefix | undefined {
+  const rank = (subnet: Prefix) => {
+    const at = applicant.wish.indexOf(formatPrefix(subnet));
+    return at < 0 ? applicant.wish.length : at;
+  };
   return [...state.all("reservation")]
     .filter(({ body }) => body.nodeName !== undefined && body.nodeName === applicant.name)
     .map(({ key }) => parsePrefix(key))
     .filter((subnet) => field.isFree(subnet))
-    .sort(comparePrefix)[0];
+    .sort((a, b) => rank(a) - rank(b) || comparePrefix(a, b))[0];
 }
 
 function wished(field: Field, applicant: Applicant): Prefix | undefined {

@@ -5,10 +5,11 @@ import { ELAPSED_MAX_MS } from "./command.ts";
 import type { Context } from "./context.ts";
 import { expireLeases } from "./expire-command.ts";
 import { claimLease } from "./claim-command.ts";
-import { initCluster, setNetwork } from "./cluster-commands.ts";
+import { initCluster, setNetwork, setVoters } from "./cluster-commands.ts";
 import { noteFork, reformCluster, releaseHold } from "./epoch-commands.ts";
 import { raiseLevel } from "./feature-level.ts";
 import { acquireLease, releaseLease, renewLease } from "./lease-commands.ts";
+import { preferNode } from "./prefer-command.ts";
 import {
   joinNode,
   leaveNode,
@@ -19,8 +20,15 @@ import {
   updateNode,
 } from "./node-commands.ts";
 import { SINGLE, type StateChange } from "./records.ts";
-import { Draft, type State } from "./state.ts";
-import { createToken, putReservation, removeReservation, revokeToken } from "./token-commands.ts";
+import {
+  endReservations,
+  moveLease,
+  putReservation,
+  removeReservation,
+} from "./reservation-commands.ts";
+import { Draft, nextRaftId, nodeByRaftId, type State, theGroup } from "./state.ts";
+import { createToken, revokeToken } from "./token-commands.ts";
+import { addCa, dropCa, leaveSilentBehind, useCa } from "./trust-commands.ts";
 
 export interface Applied {
   readonly answer: Answer;
@@ -49,14 +57,25 @@ export function apply(state: State, index: number, stamp: Stamp, command: Comman
   return { answer, changes };
 }
 
-/** The Raft group as a record, so that every node can see who votes. */
+/**
+ * The Raft group as a record, so that every node can see who votes. A raft id is good for one
+ * membership: who leaves gets another one for the next time, for it gives up its log, and under the
+ * old id it would vote as if it had never had one.
+ */
 export function applyGroup(
   state: State,
   index: number,
   group: { readonly voters: readonly number[]; readonly learners: readonly number[] },
 ): readonly StateChange[] {
   const draft = new Draft(state, { index, clockMs: state.clockMs });
+  const former = theGroup(draft);
   draft.put("group", SINGLE, { voters: [...group.voters], learners: [...group.learners] });
+  const stays = new Set([...group.voters, ...group.learners]);
+  for (const raftId of [...former.voters, ...former.learners]) {
+    const node = stays.has(raftId) ? undefined : nodeByRaftId(draft, raftId);
+    if (node === undefined) continue;
+    draft.put("node", node.key, { ...node.body, raftId: nextRaftId(draft) });
+  }
   const changes = draft.changes();
   state.commit(index, changes, state.clockMs);
   return changes;
@@ -74,6 +93,8 @@ function perform(context: Context, command: Command): Canonical {
       return noteFork(context, command);
     case "cluster.raise-level":
       return raiseLevel(context, command);
+    case "cluster.set-voters":
+      return setVoters(context, command);
     case "network.set":
       return setNetwork(context, command);
     case "node.join":
@@ -88,6 +109,8 @@ function perform(context: Context, command: Command): Canonical {
       return removeNode(context, command);
     case "node.update":
       return updateNode(context, command);
+    case "node.prefer":
+      return preferNode(context, command);
     case "node.silent":
       return markSilent(context, command);
     case "lease.acquire":
@@ -100,16 +123,27 @@ function perform(context: Context, command: Command): Canonical {
       return releaseLease(context, command);
     case "lease.expire":
       return expireLeases(context, command);
+    case "lease.move":
+      return moveLease(context, command);
     case "token.create":
       return createToken(context, command);
     case "token.revoke":
       return revokeToken(context, command);
+    case "ca.add":
+      return addCa(context, command);
+    case "ca.use":
+      return useCa(context, command);
+    case "ca.drop":
+      return dropCa(context, command);
+    case "ca.leave-silent":
+      return leaveSilentBehind(context);
     case "reservation.put":
       return putReservation(context, command);
     case "reservation.remove":
       return removeReservation(context, command);
-    case "check":
     case "tick":
+      return endReservations(context);
+    case "check":
       return null;
     default:
       command satisfies never;

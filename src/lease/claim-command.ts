@@ -1,12 +1,13 @@
 import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
-import { formatPrefix, overlaps, parsePrefix, type Prefix } from "../ip/prefix.ts";
+import { overlaps, parsePrefix } from "../ip/prefix.ts";
 import type { CommandOf, LeaseAnswer } from "./command.ts";
 import { clusterOf, type Context, memberOf } from "./context.ts";
 import { isGreater, isOfThisEpoch, onHold, rankOf, rankOfLease, theHold } from "./hold.ts";
 import type { ClusterBody, HoldBody, Rank, StateRecord } from "./records.ts";
 import { equalEpoch } from "./records.ts";
 import { leaseOf } from "./state.ts";
+import { leasedTo, refuseTaken, taken, WAITING } from "./taken.ts";
 import {
   believedUntilMs,
   confiscate,
@@ -26,7 +27,7 @@ type Claim = CommandOf<"lease.claim">;
  */
 export function claimLease(context: Context, command: Claim): Canonical {
   const { draft } = context;
-  memberOf(context, command.node);
+  const { name } = memberOf(context, command.node);
   const cluster = clusterOf(context);
   refuseOtherHistory(cluster, command);
   const held = leaseOf(draft, command.node);
@@ -35,7 +36,8 @@ export function claimLease(context: Context, command: Claim): Canonical {
   const hold = theHold(draft);
   if (hold !== undefined) return claimOnHold(context, hold, command);
   if (same) return put(context, command.node, command.attributes, command.subnets);
-  for (const text of command.subnets) refuseTaken(context, command.node, parsePrefix(text));
+  const claimant = { nodeId: command.node, name };
+  for (const text of command.subnets) refuseTaken(context, parsePrefix(text), claimant);
   refuseUnfit(context, command);
   if (held !== undefined) throw holdsOthers(command, held);
   return put(context, command.node, command.attributes, command.subnets);
@@ -123,28 +125,6 @@ function refuseFreedLater(context: Context, command: Claim, rank: Rank): void {
   }
 }
 
-const WAITING = "it waits out the time in which its last holder may still use it";
-
-/** Blocks of every size count: the network may have been cut up differently before. */
-function refuseTaken(context: Context, nodeId: string, subnet: Prefix): void {
-  const { draft } = context;
-  const meets = (text: string) => overlaps(parsePrefix(text), subnet);
-  const text = formatPrefix(subnet);
-  for (const lease of draft.all("lease")) {
-    if (lease.body.node === nodeId || !lease.body.subnets.some(meets)) continue;
-    throw taken(text, leasedTo(context, lease));
-  }
-  for (const { key, body } of draft.all("freed")) {
-    if (body.node === nodeId || body.quarantineEndsMs <= draft.clockMs || !meets(key)) continue;
-    throw taken(text, WAITING);
-  }
-  const name = draft.get("node", nodeId)?.body.name;
-  for (const { key, body } of draft.all("reservation")) {
-    if (body.nodeName === name || !meets(key)) continue;
-    throw taken(text, `it is reserved for ${body.nodeName ?? "nobody"}`);
-  }
-}
-
 function refuseUnfit(context: Context, { subnets }: Claim): void {
   if (fits(context, subnets)) return;
   throw cannotBeClaimed(subnets, "it is outside the network as it is configured now");
@@ -156,12 +136,4 @@ function holdsOthers({ subnets }: Claim, held: StateRecord<"lease">): DenimError
 
 function cannotBeClaimed(subnets: readonly string[], why: string): DenimError {
   return new DenimError("LEASE_TAKEN", `${subnets.join(", ")} cannot be claimed`, { why });
-}
-
-function leasedTo({ draft }: Context, { body }: StateRecord<"lease">): string {
-  return `it is leased to ${draft.get("node", body.node)?.body.name ?? body.node}`;
-}
-
-function taken(text: string, why: string): DenimError {
-  return new DenimError("LEASE_TAKEN", `${text} is taken`, { why });
 }

@@ -3,7 +3,7 @@ import { assert, DenimError } from "../base/errors.ts";
 import { tryParsePrefix } from "../ip/prefix.ts";
 import { fitsPool } from "./allocate.ts";
 import type { CommandOf } from "./command.ts";
-import type { Context } from "./context.ts";
+import { clusterOf, type Context } from "./context.ts";
 import { refuseOnHold } from "./hold.ts";
 import { parseNetworkConfig } from "./network.ts";
 import { addNode, admitted } from "./node-commands.ts";
@@ -34,6 +34,22 @@ export function initCluster(context: Context, command: CommandOf<"cluster.init">
   addNode(context, command.node);
   draft.put("group", SINGLE, { voters: [1], learners: [] });
   return admitted(context, command.node.nodeId, command.node);
+}
+
+/** How many voters the planner aims for. */
+export function setVoters(context: Context, command: CommandOf<"cluster.set-voters">): Canonical {
+  const { voters } = command;
+  const cluster = clusterOf(context);
+  if (voters !== 3 && voters !== 5) {
+    throw new DenimError("REQUEST_INVALID", `A cluster cannot be told to have ${voters} voters`, {
+      why: "three go on without any one of them, and five without any two; more only cost time",
+      fix: "denim cluster set voters 3, or 5",
+    });
+  }
+  if (cluster.votersWanted !== voters) {
+    context.draft.put("cluster", SINGLE, { ...cluster, votersWanted: voters });
+  }
+  return { voters };
 }
 
 /** Replaces the network config; refused while leases would be left outside it. */

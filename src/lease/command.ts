@@ -1,6 +1,14 @@
 import { type Canonical, canonical } from "../base/canonical.ts";
 import { assert, type ErrorJson } from "../base/errors.ts";
-import type { Epoch, FeatureRange, Incarnation, LeaseAttributes, Role } from "./records.ts";
+import type {
+  Ca,
+  Epoch,
+  FeatureRange,
+  Incarnation,
+  LeaseAttributes,
+  NodeTrust,
+  Role,
+} from "./records.ts";
 
 /** What a joining node says about itself. */
 export interface Joiner {
@@ -19,6 +27,7 @@ export interface Joiner {
   /** A node (id or name) whose place this one takes. */
   readonly replace?: string;
   readonly ephemeral?: boolean;
+  readonly zone?: string;
 }
 
 /**
@@ -41,6 +50,8 @@ export type Command =
     readonly reason: "recover" | "restore";
     /** The one server that goes on. */
     readonly node: string;
+    /** Of a restored node: the state's store of it is gone, and maybe its key. */
+    readonly place?: RestoredPlace;
   }
   | {
     /** The hold of an epoch ends: because its time is over, or although it is not. */
@@ -59,6 +70,8 @@ export type Command =
     readonly kind: "cluster.raise-level";
     readonly to: number;
   }
+  /** How many voters to aim for once there are three servers: 3 or 5. */
+  | { readonly kind: "cluster.set-voters"; readonly voters: number }
   | {
     readonly kind: "network.set";
     readonly config: string;
@@ -91,8 +104,15 @@ export type Command =
     readonly storeId: string;
     /** Names the first start of the new store. */
     readonly startId: string;
+    /** In place of a certificate: a token, and the key that the node has shown to hold. */
+    readonly proof?: ReturnProof;
   }
-  | { readonly kind: "node.leave"; readonly node: string }
+  | {
+    readonly kind: "node.leave";
+    readonly node: string;
+    /** Its subnet is set aside for its name. */
+    readonly keepLease?: boolean;
+  }
   | { readonly kind: "node.remove"; readonly node: string }
   | {
     /** A process of the node has started, or its facts have changed. */
@@ -103,6 +123,15 @@ export type Command =
     readonly version?: string;
     readonly features?: FeatureRange;
     readonly certificateEndsWallMs?: number;
+    readonly trust?: NodeTrust;
+    /** Empty: it is in none any more. */
+    readonly zone?: string;
+  }
+  | {
+    /** What an operator wants a server to be; `null` leaves it to the planner again. */
+    readonly kind: "node.prefer";
+    readonly node: string;
+    readonly preferred: "voter" | "standby" | null;
   }
   | {
     readonly kind: "node.silent";
@@ -149,16 +178,37 @@ export type Command =
     readonly leases: readonly { readonly key: string; readonly revision: number }[];
   }
   | {
+    /** An operator moves a node (id or name) to another subnet. The node does the rest. */
+    readonly kind: "lease.move";
+    readonly node: string;
+    readonly subnet: string;
+  }
+  | {
     readonly kind: "token.create";
     readonly tokenId: string;
     readonly secretHash: string;
     readonly role: Role;
     readonly uses: number | null;
     readonly expiresWallMs: number;
+    readonly node?: string;
     readonly name?: string;
+    readonly from?: readonly string[];
+    readonly subnet?: string;
+    readonly ephemeral?: boolean;
   }
   | { readonly kind: "token.revoke"; readonly tokenId: string }
-  | { readonly kind: "reservation.put"; readonly subnet: string; readonly nodeName?: string }
+  /** `former` is the CA that signs now, of which the state of a young cluster has no record. */
+  | { readonly kind: "ca.add"; readonly former: Ca; readonly next: Ca }
+  | { readonly kind: "ca.use"; readonly ca: string }
+  | { readonly kind: "ca.drop"; readonly ca: string }
+  | { readonly kind: "ca.leave-silent" }
+  | {
+    readonly kind: "reservation.put";
+    readonly subnet: string;
+    readonly nodeName?: string;
+    /** Refused where it is reserved otherwise. */
+    readonly ifFree?: boolean;
+  }
   | { readonly kind: "reservation.remove"; readonly subnet: string }
   | {
     /** What a leader's state was when it applied the check before this one: see `store/checkpoint.ts`. */
@@ -196,8 +246,22 @@ export type LeaseAnswer = {
   readonly epoch: Epoch;
 };
 
+export interface RestoredPlace {
+  readonly storeId: string;
+  readonly csrKey: string;
+  readonly certificateEndsWallMs: number;
+}
+
+export interface ReturnProof {
+  readonly tokenId: string;
+  readonly csrKey: string;
+  readonly certificateEndsWallMs: number;
+}
+
 /** What a node is told that comes back with an empty store. */
 export type RejoinAnswer = {
+  readonly name: string;
+  readonly role: Role;
   readonly raftId: number | null;
   readonly epoch: Epoch;
   /** Its first start, as the cluster has recorded it. */

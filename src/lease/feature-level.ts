@@ -16,12 +16,14 @@ export const FEATURES: FeatureRange = { min: 1, max: 1 };
 const LEVELS: Readonly<Record<CommandKind, number | "offline">> = {
   ...{ "cluster.init": "offline", "cluster.reform": "offline" },
   ...{ "cluster.release-hold": 1, "cluster.fork-seen": 1, "cluster.raise-level": 1 },
+  "cluster.set-voters": 1,
   "network.set": 1,
   ...{ "node.join": 1, "node.readmit": 1, "node.rejoin": 1, "node.leave": 1, "node.remove": 1 },
-  ...{ "node.update": 1, "node.silent": 1 },
+  ...{ "node.update": 1, "node.prefer": 1, "node.silent": 1 },
   ...{ "lease.acquire": 1, "lease.renew": 1, "lease.claim": 1, "lease.release": 1 },
-  "lease.expire": 1,
+  ...{ "lease.expire": 1, "lease.move": 1 },
   ...{ "token.create": 1, "token.revoke": 1 },
+  ...{ "ca.add": 1, "ca.use": 1, "ca.drop": 1, "ca.leave-silent": 1 },
   ...{ "reservation.put": 1, "reservation.remove": 1 },
   ...{ "check": 1, "tick": 1 },
 };

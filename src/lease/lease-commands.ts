@@ -1,24 +1,30 @@
 import type { Canonical } from "../base/canonical.ts";
 import { DenimError } from "../base/errors.ts";
-import { formatPrefix } from "../ip/prefix.ts";
-import { allocate } from "./allocate.ts";
+import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
+import { allocate, isFree } from "./allocate.ts";
 import type { CommandOf, LeaseAnswer } from "./command.ts";
 import { clusterOf, configOf, type Context, memberOf } from "./context.ts";
 import { isOfThisEpoch, refuseOnHold, theHold } from "./hold.ts";
 import type { LeaseAttributes } from "./records.ts";
+import { movesOf } from "./reservation-commands.ts";
 import { leaseOf } from "./state.ts";
+import { refuseTaken } from "./taken.ts";
 import { confiscate, extend, fits, giveBack, put, sameSubnets } from "./tenure.ts";
 
-/** Gives the node what it holds already, where that still fits the network; else a new lease. */
+/**
+ * Gives the node what it holds already, where that still fits the network and nobody has asked it
+ * to change over; else a new lease.
+ */
 export function acquireLease(context: Context, command: CommandOf<"lease.acquire">): LeaseAnswer {
-  memberOf(context, command.node);
+  const { name } = memberOf(context, command.node);
   const held = leaseOf(context.draft, command.node);
   const stands = held !== undefined && isOfThisEpoch(clusterOf(context), held);
   if (!stands) refuseOnHold(context, "No lease can be granted now");
-  if (held !== undefined && fits(context, held.body.subnets)) {
+  const moves = movesNow(context, { nodeId: command.node, name }, held?.body.subnets);
+  if (held !== undefined && moves.length === 0 && fits(context, held.body.subnets)) {
     return extend(context, held, command.attributes);
   }
-  const wish = [...(held?.body.subnets ?? []), ...(command.wish ?? [])];
+  const wish = [...moves, ...(held?.body.subnets ?? []), ...(command.wish ?? [])];
   // Until the answer has reached it, the node goes on using what it held.
   if (held !== undefined) confiscate(context, held);
   return grant(context, command.node, command.attributes, wish);
@@ -61,6 +67,24 @@ export function releaseLease(context: Context, command: CommandOf<"lease.release
   if (command.revision !== undefined && command.revision !== held.modRevision) return null;
   giveBack(context, held);
   return null;
+}
+
+/**
+ * Where the node has been asked to change over to, and can. Who holds nothing waits until it can:
+ * it is to get that subnet and no other.
+ */
+function movesNow(
+  context: Context,
+  applicant: { readonly nodeId: string; readonly name: string },
+  held: readonly string[] | undefined,
+): string[] {
+  if (theHold(context.draft) !== undefined) return [];
+  const { pools } = configOf(context);
+  return movesOf(context.draft, applicant.nodeId, held ?? []).filter((text) => {
+    const subnet = parsePrefix(text);
+    if (held === undefined) refuseTaken(context, subnet, applicant);
+    return pools.some((pool) => isFree(context.draft, pool, { ...applicant, wish: [] }, subnet));
+  });
 }
 
 /** A new lease, chosen by the allocator. @throws `ON_HOLD` `POOL_EXHAUSTED` `PUBLIC_IP_TAKEN` */

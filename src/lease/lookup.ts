@@ -17,6 +17,7 @@ const LOOKUPS = {
   leaseBySize: on("lease", (_, body) => [...new Set(body.subnets.map(sizeTerm))]),
   freedBySize: on("freed", (key) => [sizeTerm(key)]),
   reservationBySize: on("reservation", (key) => [sizeTerm(key)]),
+  reservationByMover: on("reservation", (_, { moves }) => moves === undefined ? [] : [moves]),
   nodeByName: on("node", (_, body) => [body.name]),
   nodeByRaftId: on("node", (_, { raftId }) => raftId === undefined ? [] : [String(raftId)]),
   nodeByCsrKey: on("node", (_, body) => [body.csrKey]),

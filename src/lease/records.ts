@@ -83,17 +83,48 @@ export interface NodeBody {
   /** The feature levels that the node's program supports. */
   readonly features: FeatureRange;
   readonly ephemeral?: boolean;
+  /** What fails together with it: a rack, a room. */
+  readonly zone?: string;
+  /** By an operator's word: a voter before others, or none where that can be avoided. */
+  readonly preferred?: "voter" | "standby";
   /** Nobody has heard of this node for a while. */
   readonly silent?: boolean;
   readonly incarnation?: Incarnation;
   readonly joinedWallMs: number;
   /** When the node's newest certificate ends. */
   readonly certificateEndsWallMs: number;
+  /** What it has on its disk, since the CA was first changed: see `lease/trust.ts`. */
+  readonly trust?: NodeTrust;
+}
+
+/** Whom a node believes, and who vouches for it: ids of CAs. */
+export interface NodeTrust {
+  readonly cas: readonly string[];
+  readonly issuer: string;
+}
+
+/** A certificate authority. */
+export interface Ca {
+  /** Of its public key: the pin that tokens carry, hex. */
+  readonly id: string;
+  readonly certPem: string;
+}
+
+/** Whom the cluster's nodes believe, once the CA was changed or is about to be. */
+export interface TrustBody {
+  /** One, or while one takes the other's place the former and the next. */
+  readonly cas: readonly Ca[];
+  /** Id of the one that signs. */
+  readonly signer: string;
+  /** The present change does not wait for silent nodes. */
+  readonly leavesSilent?: true;
 }
 
 /** What peers need to know to reach a node's containers: flannel's lease attributes. */
 export interface LeaseAttributes {
+  /** IPv4, or IPv6 in a network that has no IPv4. */
   readonly publicIp: string;
+  /** In a network that has both. */
   readonly publicIpv6?: string;
   readonly backendType: string;
   /** Whatever the backend published: JSON text, kept verbatim. */
@@ -113,13 +144,26 @@ export interface TokenBody {
   /** `null`: any number of times. */
   readonly usesLeft: number | null;
   readonly expiresWallMs: number;
+  /** Only lets that node (its id) come back, also with another key. */
+  readonly node?: string;
   readonly name?: string;
+  /** Blocks of addresses that joiners may come from; absent: from anywhere. */
+  readonly from?: readonly string[];
+  /** Set aside for the joiner, by a reservation that names this token until it is used. */
+  readonly subnet?: string;
+  /** Joiners are ephemeral nodes. */
+  readonly ephemeral?: boolean;
+  /** Kept, so that who comes with it is told that it was revoked. */
+  readonly revokedWallMs?: number;
   readonly createdWallMs: number;
 }
 
-/** A subnet set aside: for the node of that name, or for nobody. */
+/** A subnet set aside: for the node of that name, for who joins with a token, or for nobody. */
 export interface ReservationBody {
   readonly nodeName?: string;
+  readonly tokenId?: string;
+  /** The id of the node that is to change over to it at once. */
+  readonly moves?: string;
 }
 
 /** A removed node, until its last certificate has ended. */
@@ -165,6 +209,7 @@ export interface RevisionedBodies {
   readonly token: TokenBody;
   readonly reservation: ReservationBody;
   readonly tombstone: TombstoneBody;
+  readonly trust: TrustBody;
 }
 
 /** The clock section: known to servers only, with a digest of its own. */
@@ -180,7 +225,7 @@ export type Table = RevisionedTable | ClockTable;
 
 export const REVISIONED_TABLES: readonly RevisionedTable[] = [
   ...["cluster", "hold", "group", "network"] as const,
-  ...["node", "lease", "token", "reservation", "tombstone"] as const,
+  ...["node", "lease", "token", "reservation", "tombstone", "trust"] as const,
 ];
 export const CLOCK_TABLES: readonly ClockTable[] = ["deadline", "freed"];
 

@@ -249,6 +249,15 @@ export function theGroup(state: StateReader): Bodies["group"] {
   return state.get("group", SINGLE)?.body ?? { voters: [], learners: [] };
 }
 
+/** A raft id that nobody ever had. */
+export function nextRaftId(draft: Draft): number {
+  const cluster = theCluster(draft);
+  assert(cluster !== undefined, "there is a cluster that has servers");
+  const lastRaftId = cluster.lastRaftId + 1;
+  draft.put("cluster", SINGLE, { ...cluster, lastRaftId });
+  return lastRaftId;
+}
+
 /** The network config's text, as it was typed. */
 export function theNetwork(state: StateReader): string | undefined {
   return state.get("network", SINGLE)?.body.config;

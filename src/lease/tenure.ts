@@ -100,6 +100,24 @@ export function expire(context: Context, lease: StateRecord<"lease">): void {
   free(context, lease, { how: "expired", quarantineEndsMs });
 }
 
+/**
+ * A server does not renew while it waits to be let out of the group. If its lease ran out on that
+ * way, its subnets are as free now as if it had not.
+ *
+ * @returns those that nobody else has set aside
+ */
+export function giveBackExpired({ draft }: Context, node: string): readonly string[] {
+  const expired = [...draft.all("freed")]
+    .filter(({ body }) => body.node === node && body.how === "expired");
+  for (const { key, body } of expired) {
+    draft.put("freed", key, { ...body, how: "released", quarantineEndsMs: 0 });
+  }
+  const last = Math.max(...expired.map(({ body }) => body.order));
+  return expired
+    .filter(({ key, body }) => body.order === last && draft.get("reservation", key) === undefined)
+    .map(({ key }) => key);
+}
+
 type Ending = Pick<FreedBody, "how" | "quarantineEndsMs">;
 
 function free(context: Context, lease: StateRecord<"lease">, ending: Ending): void {

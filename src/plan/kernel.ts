@@ -1,30 +1,10 @@
 import type { Address, Family } from "../ip/address.ts";
-import type { Prefix } from "../ip/prefix.ts";
-
-/** One route in the main table (254). `via` is absent for a link-scope route. */
-export interface Route {
-  readonly kind: "route";
-  readonly destination: Prefix;
-  readonly via?: Address;
-  /** Name of the outgoing link. */
-  readonly device: string;
-  /** The gateway is taken to be on the link although no address says so (RTNH_F_ONLINK). */
-  readonly onlink?: boolean;
-  /** Absent, and absent from every plan: the family's default. A removal may have to name one. */
-  readonly metric?: number;
-}
-
-/**
- * Something that a backend wants to stand in the kernel. Grows with the backends that need more
- * than routes: links, addresses, neighbours, forwarding entries.
- */
-export type Wanted = Route;
+import type { Mac } from "../ip/mac.ts";
+import type { ForwardingEntry, Neighbour, Route, Vxlan, Wanted } from "./wanted.ts";
 
 /** A route as the kernel has it, ours or not. */
-export interface KernelRoute {
-  readonly destination: Prefix;
-  readonly via?: Address;
-  /** Empty for a route that goes nowhere (`blackhole`). */
+export interface KernelRoute extends Route {
+  /** Empty for a route that goes nowhere (`blackhole`, `unreachable`). */
   readonly device: string;
   readonly onlink: boolean;
   /** `rtm_protocol`: who made it (`linux/rtnetlink.h`, RTPROT_*). Ours is {@link ROUTE_PROTOCOL}. */
@@ -32,8 +12,8 @@ export interface KernelRoute {
   /** Lower wins; 0 when none was given (IPv6 shows 1024 for that). */
   readonly metric: number;
   /**
-   * A unicast route with one next hop and nothing more, which is all that Denim makes. Others
-   * (multipath, blackhole, nexthop objects) never equal a wanted route.
+   * A unicast route with one next hop and nothing more, or one that is unreachable: all that Denim
+   * makes. Others (multipath, blackhole, nexthop objects) never equal a wanted route.
    */
   readonly plain: boolean;
 }
@@ -43,6 +23,18 @@ export interface KernelLink {
   readonly name: string;
   readonly up: boolean;
   readonly mtu: number;
+  /** Of a link whose name is one that Denim gives; others' are nobody's business here. */
+  readonly detail?: LinkDetail;
+}
+
+export interface LinkDetail {
+  readonly mac: Mac;
+  /** `ip link … group`; 0 where nobody has said anything. */
+  readonly group: number;
+  /** `ip link … alias`; empty where nobody has said anything. */
+  readonly alias: string;
+  /** Absent where it is another sort of link, or does what no plan can want. */
+  readonly tunnel?: Vxlan;
 }
 
 export interface KernelAddress {
@@ -62,14 +54,44 @@ export interface KernelAddress {
   };
 }
 
-/** What one look at the kernel found: the main routing table, all links and their addresses. */
+/** An entry of a link of Denim's, whoever made it. */
+export interface KernelNeighbour extends Omit<Neighbour, "mac"> {
+  /** Absent while it is asked for. */
+  readonly mac?: Mac;
+  /** The kernel does not let it go by itself; traffic makes others. */
+  readonly permanent: boolean;
+}
+
+/** An entry of a link of Denim's, whoever made it. */
+export interface KernelForwarding extends Omit<ForwardingEntry, "remote"> {
+  /** Absent where it leads to no address, but to a nexthop object. */
+  readonly remote?: Address;
+  /** The kernel does not let it go by itself; traffic makes others where a link learns. */
+  readonly permanent: boolean;
+  /** By the link's own port, VNI and underlay: all that Denim makes. */
+  readonly plain: boolean;
+}
+
+/**
+ * What one look at the kernel found: the main routing table, all links and their addresses; of
+ * links with Denim's mark, neighbours and forwarding entries, too.
+ */
 export interface KernelState {
   readonly links: readonly KernelLink[];
   readonly addresses: readonly KernelAddress[];
+  readonly neighbours: readonly KernelNeighbour[];
+  readonly forwarding: readonly KernelForwarding[];
   readonly routes: readonly KernelRoute[];
 }
 
-/** One step towards the wanted state. A replacement is a delete and an add in one request. */
+export const EMPTY_KERNEL: KernelState = {
+  ...{ links: [], addresses: [], neighbours: [], forwarding: [], routes: [] },
+};
+
+/**
+ * One step towards the wanted state. A replacement is a delete and an add in one request, of two
+ * things of one kind; a link may also become the other.
+ */
 export type Change =
   | { readonly kind: "add"; readonly item: Wanted }
   | { readonly kind: "remove"; readonly item: Wanted }
@@ -90,11 +112,12 @@ export interface Kernel extends AsyncDisposable {
   /**
    * Applies each change on its own; a failing one does not stop the others. Adds never overwrite
    * (NLM_F_CREATE|NLM_F_EXCL), removals carry our protocol so that the kernel refuses to touch
-   * anybody else's route.
+   * anybody else's route, and a link without the whole mark is not touched, nor what is on it.
    */
   apply(changes: readonly Change[]): Promise<readonly Outcome[]>;
   /**
-   * Calls back, coalesced, whenever links, addresses or routes changed, or may have (overrun).
+   * Calls back, coalesced, whenever links, addresses, routes, or neighbours and forwarding entries of
+   * links of Denim's changed, or may have (overrun).
    * It says only that it is time to look again. The result stops it.
    */
   watch(onChange: () => void): () => void;

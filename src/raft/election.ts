@@ -4,6 +4,7 @@ import { becomeFollower, type Core, reset, send } from "./core.ts";
 import { NOBODY } from "./entry.ts";
 import type { PreVote, PreVoteResponse, TimeoutNow, Vote, VoteResponse } from "./message.ts";
 import { type Tally, tally } from "./quorum.ts";
+import { refusal } from "./refusal.ts";
 import { appendOwn, broadcastAppend } from "./replication.ts";
 
 export type CampaignResult =
@@ -105,7 +106,11 @@ export function onVote(core: Core, message: Vote): void {
     core.vote = message.from;
     core.electionElapsed = 0;
   }
-  send(core, { kind: "vote-response", to: message.from, granted });
+  send(core, {
+    kind: "vote-response",
+    to: message.from,
+    ...(granted ? { granted } : refusal(core)),
+  });
 }
 
 /**
@@ -116,8 +121,12 @@ export function onPreVote(core: Core, message: PreVote): void {
   const free = message.term > core.term || core.vote === message.from ||
     (core.vote === NOBODY && core.leader === NOBODY);
   const granted = free && isCandidateUpToDate(core, message);
-  const term = granted ? message.term : core.term;
-  send(core, { kind: "pre-vote-response", to: message.from, granted }, term);
+  if (granted) send(core, { kind: "pre-vote-response", to: message.from, granted }, message.term);
+  else refusePreVote(core, message);
+}
+
+export function refusePreVote(core: Core, { from }: PreVote): void {
+  send(core, { kind: "pre-vote-response", to: from, ...refusal(core) });
 }
 
 function isCandidateUpToDate(core: Core, { lastIndex, lastTerm }: Vote | PreVote): boolean {

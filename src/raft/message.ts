@@ -1,5 +1,6 @@
 import type { Configuration } from "./configuration.ts";
 import type { Entry, Proposal } from "./entry.ts";
+import type { Place } from "./log.ts";
 
 /**
  * What servers tell each other. The set, and when each is sent, follow etcd's raft, so that its
@@ -41,6 +42,8 @@ export interface PreVote extends Envelope {
 export interface PreVoteResponse extends Envelope {
   readonly kind: "pre-vote-response";
   readonly granted: boolean;
+  /** With a refusal: how far the sender knows the log to be committed. */
+  readonly committed?: Place;
 }
 
 /** RequestVote (Raft paper, section 5.2). */
@@ -55,6 +58,8 @@ export interface Vote extends Envelope {
 export interface VoteResponse extends Envelope {
   readonly kind: "vote-response";
   readonly granted: boolean;
+  /** With a refusal, see {@link PreVoteResponse}. */
+  readonly committed?: Place;
 }
 
 /** AppendEntries (Raft paper, section 5.3). */

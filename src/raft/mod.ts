@@ -20,6 +20,7 @@ export { majority } from "./quorum.ts";
 export { Raft } from "./raft.ts";
 export type { ReadResult } from "./reads.ts";
 export type { Ready, SoftState } from "./ready.ts";
+export { refusalOfFormer } from "./refusal.ts";
 export {
   assertRestored,
   founding,

@@ -39,8 +39,8 @@ export interface Ready {
   /**
    * Messages need not wait for the write: a leader's, which say nothing about its own disk (Raft
    * thesis, section 10.2.1). But news that a change is committed waits until this server has it on
-   * disk: one of two voters that applied its own removal and is told no more votes for nobody with
-   * a shorter log, and the other, restarted without that news, would need its vote for ever.
+   * disk: one of two voters that applied its own removal votes for nobody with a shorter log, and
+   * the other, restarted without that news, could go on only while the first one is there to say so.
    */
   readonly sendEarly: boolean;
   readonly entries: readonly Entry[];

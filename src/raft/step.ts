@@ -7,12 +7,14 @@ import {
   onTimeoutNow,
   onVote,
   onVoteResponse,
+  refusePreVote,
 } from "./election.ts";
 import { NOBODY } from "./entry.ts";
 import { onAppend, onHeartbeat, onSnapshot } from "./follower.ts";
 import { propose, type ProposeRefusal, transferLeadership } from "./leader.ts";
 import type { Message, Propose } from "./message.ts";
 import { onReadIndex, onReadIndexResponse } from "./reads.ts";
+import { learnCommit } from "./refusal.ts";
 import { onAppendAccepted, onAppendRejected, onHeartbeatResponse } from "./replication.ts";
 
 export type StepResult =
@@ -24,6 +26,8 @@ export type StepResult =
   | ProposeRefusal["kind"];
 
 export function stepMessage(core: Core, message: Message): StepResult {
+  // Before the terms are compared: a refusal may count for nothing and still bring that.
+  if ("committed" in message) learnCommit(core, message.committed);
   if (!isOfThisTerm(core, message)) return "ok";
   if (message.kind === "vote") onVote(core, message);
   else if (message.kind === "pre-vote") onPreVote(core, message);
@@ -146,6 +150,6 @@ function answerStale(core: Core, message: Message): void {
   if (fromLeader && (checkQuorum || preVote)) {
     send(core, { kind: "append-accepted", to: message.from, index: 0 });
   } else if (message.kind === "pre-vote") {
-    send(core, { kind: "pre-vote-response", to: message.from, granted: false });
+    refusePreVote(core, message);
   }
 }

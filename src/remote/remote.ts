@@ -6,17 +6,14 @@ import type { Random } from "../base/random.ts";
 import type { CallOptions, Cluster, Feed, Position, View } from "../lease/cluster.ts";
 import type { Command } from "../lease/command.ts";
 import { equalEpoch, mayFollow, type StateRecord } from "../lease/records.ts";
-import type { Copy } from "../store/copy.ts";
-import type { Store } from "../store/store.ts";
 import type { Channel } from "../transport/channel.ts";
 import { backoffMs } from "../transport/link.ts";
 import { type FollowItem, KIND } from "../transport/protocol.ts";
 import { ask, signalOf } from "./ask.ts";
+import { Disk, type DiskOptions } from "./disk.ts";
 import { Search } from "./search.ts";
 
-export interface RemoteOptions {
-  readonly store: Store;
-  readonly copy: Copy;
+export interface RemoteOptions extends DiskOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -24,8 +21,6 @@ export interface RemoteOptions {
   readonly servers: () => readonly string[];
   /** One attempt; the channel has been greeted and started. */
   readonly connect: (address: string, signal: AbortSignal) => Promise<Channel>;
-  /** The store failed: the node goes on in memory. */
-  readonly onFailed: (error: DenimError) => void;
 }
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -49,8 +44,7 @@ export class Remote implements Cluster {
   readonly #search: Search;
   readonly #running: Promise<void>;
   readonly #cancelFlush: Cancel;
-  #writing: Promise<void> = Promise.resolve();
-  #storeFailed = false;
+  readonly #disk: Disk;
   #channel: Channel | undefined;
   /** The copy is not to be resumed from: it differed from the server's. */
   #distrusted = false;
@@ -60,7 +54,10 @@ export class Remote implements Cluster {
   #confirmedMs: number | undefined;
   readonly #startedMs: number;
   #leaderNode: string | undefined;
+  /** Ids of the voters that the server reaches, while nobody leads. */
+  #reachable: readonly string[] = [];
   #lastError: DenimError | undefined;
+  #isOut = false;
   /** Where the next connection goes, found while the last one still stood. */
   #better: string | undefined;
 
@@ -68,9 +65,10 @@ export class Remote implements Cluster {
     this.#options = options;
     const { clock, random, servers, connect } = options;
     this.#startedMs = clock.monotonicMs();
+    this.#disk = new Disk(options);
     this.#search = new Search({ clock, random, servers, connect, signal: this.#stop.signal });
     this.#cancelFlush = every(options.clock, FLUSH_MS, () => {
-      this.#flush();
+      this.#disk.flush();
       this.#leaveSilent();
     });
     this.#running = this.#run();
@@ -86,9 +84,18 @@ export class Remote implements Cluster {
     return this.#channel === undefined ? this.#lastError : undefined;
   }
 
+  /** Since it last followed one, a server has said that this node is no member. */
+  get isOut(): boolean {
+    return this.#isOut;
+  }
+
   /** For how long no leader has stood behind the copy, in this driver's lifetime. */
   get leaderlessMs(): number {
     return this.#options.clock.monotonicMs() - (this.#confirmedMs ?? this.#startedMs);
+  }
+
+  get reachable(): readonly string[] {
+    return this.#channel === undefined ? [] : this.#reachable;
   }
 
   async propose(command: Command, options: CallOptions = {}): Promise<Canonical> {
@@ -141,8 +148,8 @@ export class Remote implements Cluster {
     this.#cancelFlush();
     this.#channel?.close();
     await this.#running;
-    this.#flush();
-    await this.#writing;
+    this.#disk.flush();
+    await this.#disk.settled();
   }
 
   async #run(): Promise<void> {
@@ -164,12 +171,11 @@ export class Remote implements Cluster {
       const followed = await this.#tryServer(address);
       if (this.#stop.signal.aborted) return followed;
       const { message, why } = this.#lastError!;
-      const fields = { address, message, why };
       if (followed) {
-        logger.warn("lost the server", fields);
+        logger.warn("lost the server", { address, message, why });
         return true;
       }
-      logger.debug("cannot follow the server", fields);
+      logger.debug("cannot follow the server", { address, message, why });
     }
     return false;
   }
@@ -184,11 +190,13 @@ export class Remote implements Cluster {
       await this.#followServer(channel, (item) => {
         if (!followed) this.#options.logger.info("following a server", { address });
         followed = true;
+        this.#isOut = false;
         if (item.kind === "progress") this.#lookElsewhere(address, item.leaderAgeMs);
       });
       this.#lastError = new DenimError("CONNECTION_LOST", "The server ended the stream");
     } catch (error) {
       this.#lastError = asDenimError(error);
+      this.#isOut ||= this.#lastError.code === "NOT_A_MEMBER";
     }
     this.#channel?.close();
     this.#channel = undefined;
@@ -256,7 +264,7 @@ export class Remote implements Cluster {
   }
 
   async #replace(position: Position, records: readonly StateRecord[]): Promise<void> {
-    const { copy, store, logger } = this.#options;
+    const { copy, logger } = this.#options;
     const { revision, epoch } = position;
     if (!mayFollow(copy.epoch, epoch)) {
       throw new DenimError("EPOCH_MISMATCH", "The server offers a state of another history");
@@ -264,18 +272,15 @@ export class Remote implements Cluster {
     copy.replace({ ...copy.applied(), index: revision, term: 0, revision, clockMs: 0 }, records);
     this.#distrusted = false;
     logger.info("took a snapshot", { revision, records: records.length });
-    const applied = copy.applied();
-    this.#writing = this.#writing.then(() =>
-      this.#write(() => store.install({ applied, records }))
-    );
-    await this.#writing;
+    await this.#disk.install();
   }
 
   /** @throws when the copy is not what the server has: it is then fetched anew */
-  #judge({ position, digest, leaderAgeMs, leaderNode }: Progress): void {
+  #judge({ position, digest, leaderAgeMs, leaderNode, reachable = [] }: Progress): void {
     const { copy, clock, logger } = this.#options;
     const isNews = leaderNode !== this.#leaderNode;
     this.#leaderNode = leaderNode;
+    this.#reachable = reachable;
     if (isNews) this.#tell();
     const here = copy.feed.position;
     if (!equalEpoch(position.epoch, here.epoch) || position.revision !== here.revision) return;
@@ -300,23 +305,6 @@ export class Remote implements Cluster {
     return equalEpoch(epoch, wanted.epoch) && revision >= wanted.revision;
   }
 
-  #flush(): void {
-    const { copy, store } = this.#options;
-    this.#writing = this.#writing.then(async () => {
-      if (copy.dirty) await this.#write(() => store.write({ state: copy.takeUnwritten() }));
-    });
-  }
-
-  async #write(write: () => Promise<void>): Promise<void> {
-    if (this.#storeFailed) return;
-    try {
-      await write();
-    } catch (error) {
-      this.#storeFailed = true;
-      this.#options.onFailed(asDenimError(error));
-    }
-  }
-
   /** Waits for a connection for as long as the caller does. */
   async #connected(
     options: CallOptions,
@@ -333,11 +321,15 @@ export class Remote implements Cluster {
       }
       if (leftMs <= 0) {
         throw new DenimError("NO_LEADER", "No server of the cluster can be reached", {
-          why: this.#lastError?.message ?? "none has answered yet",
+          why: whyOf(this.#lastError) ?? "none has answered yet",
           fix: "start a server; routes stay as they are until then",
         });
       }
       await sleep(clock, RETRY_MS, options.signal);
     }
   }
+}
+
+function whyOf(error: DenimError | undefined): string | undefined {
+  return error?.why === undefined ? error?.message : `${error.message}: ${error.why}`;
 }

@@ -1,144 +1,138 @@
-/** A server as the leader knows it. */
-export interface Server {
-  readonly raftId: number;
-  /** The leader has heard from it within the last few seconds. */
-  readonly reachable: boolean;
-  /** As a member of the group: its log ends close to the leader's. */
-  readonly caughtUp: boolean;
-  /** It is on its way out, by its own wish or by an operator's. */
-  readonly leaving: boolean;
-  /** It has said that there is room on its disk. */
-  readonly roomy: boolean;
-}
-
-export interface Situation {
-  readonly leader: number;
-  readonly voters: readonly number[];
-  readonly learners: readonly number[];
-  /** Nodes that may hold the log, whether they do or not. */
-  readonly servers: readonly Server[];
-  /** Voters to aim for once there are three servers: 3 or 5. */
-  readonly votersWanted: number;
-}
-
-export type Step =
-  /** Give it the CA key, then add it as a learner. */
-  | { readonly kind: "add-standby"; readonly raftId: number }
-  | { readonly kind: "promote"; readonly raftId: number }
-  | { readonly kind: "demote"; readonly raftId: number }
-  | { readonly kind: "remove"; readonly raftId: number }
-  /** The leader is about to go, or its disk is running full, and hands over first. */
-  | { readonly kind: "transfer"; readonly raftId: number };
+import { compare, Group, type Situation, type Step } from "./situation.ts";
 
 const STANDBYS_WANTED = 2;
+/** A standby of another zone is not worth a change before it has shown that it stays. */
+const SETTLED_MS = 60_000;
+
+/** The first one that has something to say, and would not cost the majority, is followed. */
+const RULES: readonly ((group: Group) => Step | undefined)[] = [
+  ...[handover, farewell, growth, replacement, exchange, shrinking, reserve],
+];
 
 /**
  * The next change of the Raft group, one at a time; `undefined` when it is as it should be. One
- * voter below three servers, then the wanted number, and two standbys behind them. An even number
- * of voters only ever stands between two changes: it tolerates no more than one less would.
+ * voter below three servers, then the wanted number, and two standbys behind them.
+ *
+ * An even number of voters only ever stands between two changes: it tolerates no more losses than
+ * one voter less would. Which of the two comes first? The dead go before their successor comes: of
+ * three and of two a majority is two, of four it is three, and would need the newcomer at once.
+ * The living go after their successor has come: four of whom all live tolerate a loss, and two do
+ * not. Nobody is sent away for being dead where nobody could come, so that such losses never make
+ * the group smaller; who leaves, or is removed by hand, does (Consul #5922).
  */
 export function nextStep(situation: Situation): Step | undefined {
-  return farewell(situation) ?? relief(situation) ?? growth(situation) ?? shrinking(situation) ??
-    reserve(situation);
-}
-
-function farewell(situation: Situation): Step | undefined {
-  const { leader, voters, learners, servers } = situation;
-  const stays = (raftId: number) =>
-    servers.some((server) => server.raftId === raftId && !server.leaving);
-  const going = [...learners, ...voters].filter((raftId) => !stays(raftId));
-  const other = going.find((raftId) => raftId !== leader);
-  if (other !== undefined && survives(situation, other)) return { kind: "remove", raftId: other };
-  if (!going.includes(leader) || voters.length === 1) {
-    return going.includes(leader) ? successor(situation) : undefined;
+  const group = new Group(situation);
+  for (const rule of RULES) {
+    const step = rule(group);
+    if (step !== undefined && group.survives(step)) return step;
   }
-  const heir = voters.find((raftId) => raftId !== leader && isCaughtUp(situation, raftId));
-  return heir === undefined ? undefined : { kind: "transfer", raftId: heir };
+  return undefined;
 }
 
-/** A leader whose disk is running full writes more than anybody else: one with room is better. */
-function relief(situation: Situation): Step | undefined {
-  const { leader, voters } = situation;
-  if (serverOf(situation, leader)?.roomy !== false) return undefined;
-  const heir = voters.find((raftId) =>
-    raftId !== leader && isCaughtUp(situation, raftId) && serverOf(situation, raftId)!.roomy
+/** A leader that is to go, or whose disk is running full, is followed by a better one. */
+function handover(group: Group): Step | undefined {
+  const { leader, voters } = group;
+  const goes = group.isGoing(leader);
+  const yields = goes || group.preference(leader) < 0;
+  // Who is one too many is gone in a moment, and must not be handed to before.
+  const hasRoom = group.server(leader)?.roomy === true || voters.length > group.aim;
+  if (!yields && hasRoom) return undefined;
+  const raftId = group.best(voters.filter((other) =>
+    other !== leader && group.isReady(other) &&
+    (goes || group.preference(other) >= 0) && (yields || group.server(other)!.roomy)
+  ));
+  if (raftId !== undefined) return { kind: "transfer", raftId };
+  // A sole voter that wants to go makes a standby a voter first.
+  const successor = goes && voters.length === 1 ? group.best(group.ready) : undefined;
+  return successor === undefined ? undefined : { kind: "promote", raftId: successor };
+}
+
+/** Who leads best after a leader that stops, if anybody can. */
+export function heirOf(situation: Situation): number | undefined {
+  const group = new Group(situation);
+  const others = group.voters.filter((other) => other !== group.leader && group.isReady(other));
+  return group.best(others.filter((other) => group.server(other)!.roomy)) ?? group.best(others);
+}
+
+/** Who has left, or wants to, goes; a living voter once its successor is there, if there is one. */
+function farewell(group: Group): Step | undefined {
+  const { leader, learners, voters, aim } = group;
+  const going = [...learners, ...voters].filter((raftId) =>
+    raftId !== leader && group.isGoing(raftId) && group.survives({ kind: "remove", raftId })
   );
-  return heir === undefined ? undefined : { kind: "transfer", raftId: heir };
+  const raftId = going.find((raftId) => group.isAway(raftId)) ?? going[0];
+  if (raftId === undefined) return undefined;
+  const staying = voters.filter((voter) => !group.isGoing(voter)).length;
+  const isMissed = voters.includes(raftId) && !group.isAway(raftId) && staying < aim;
+  const successor = isMissed && voters.length % 2 === 1 ? group.best(group.ready) : undefined;
+  return successor === undefined
+    ? { kind: "remove", raftId }
+    : { kind: "promote", raftId: successor };
 }
 
-/** A sole voter that wants to go makes a caught-up standby a voter first. */
-function successor(situation: Situation): Step | undefined {
-  const heir = situation.learners.find((raftId) => isCaughtUp(situation, raftId));
-  return heir === undefined ? undefined : { kind: "promote", raftId: heir };
-}
-
-function growth(situation: Situation): Step | undefined {
-  const { voters, learners } = situation;
-  const missing = votersAimedFor(situation) - voters.length;
-  if (missing <= 0) return undefined;
-  const ready = learners.filter((raftId) => isCaughtUp(situation, raftId)).sort(ascending);
+function growth(group: Group): Step | undefined {
+  const { voters, aim, ready } = group;
+  if (voters.length >= aim) return undefined;
   // From an odd number two go together, or none.
   const together = voters.length % 2 === 1 ? 2 : 1;
-  return ready.length >= together ? { kind: "promote", raftId: ready[0]! } : undefined;
+  return ready.length < together ? undefined : { kind: "promote", raftId: group.best(ready)! };
 }
 
-function shrinking(situation: Situation): Step | undefined {
-  const { leader, voters } = situation;
-  const aim = votersAimedFor(situation);
-  const even = voters.length % 2 === 0 && !canGrow(situation);
-  if (voters.length <= aim && !even) return undefined;
-  const candidates = voters.filter((raftId) => raftId !== leader).sort(ascending);
-  const unreachable = candidates.filter((raftId) => !serverOf(situation, raftId)?.reachable);
-  const raftId = unreachable[0] ?? candidates.at(-1);
-  if (raftId === undefined || !survives(situation, raftId)) return undefined;
-  return { kind: "demote", raftId };
+/** A lost voter makes room for a standby, and is one itself, should it come back. */
+function replacement(group: Group): Step | undefined {
+  const { voters, ready } = group;
+  if (voters.length % 2 === 0 || ready.length === 0) return undefined;
+  const raftId = voters.find((voter) => group.isLost(voter));
+  return raftId === undefined ? undefined : { kind: "demote", raftId };
 }
 
-function reserve(situation: Situation): Step | undefined {
-  const { voters, learners, servers } = situation;
-  const missing = votersAimedFor(situation) - voters.length;
-  if (learners.length >= STANDBYS_WANTED + Math.max(0, missing)) return undefined;
-  const candidate = servers
-    .filter(({ raftId, reachable, leaving }) =>
-      reachable && !leaving && !voters.includes(raftId) && !learners.includes(raftId)
-    )
-    .sort((a, b) => a.raftId - b.raftId)[0];
-  return candidate === undefined ? undefined : { kind: "add-standby", raftId: candidate.raftId };
+/**
+ * While all are there, a standby comes in that makes a better group, by an operator's word or by
+ * its zone; {@link shrinking} then lets one go. Each exchange is a gain, so they come to an end.
+ */
+function exchange(group: Group): Step | undefined {
+  const { voters, aim, ready } = group;
+  if (voters.length !== aim || voters.some((voter) => group.isAway(voter))) return undefined;
+  const raftId = group.best(ready.filter((standby) => {
+    const all = [...voters, standby];
+    const after = all.filter((voter) => voter !== group.worst(all));
+    const isWorthIt = compare(worth(group, after), worth(group, voters)) > 0;
+    const byHand = wishes(group, after) > wishes(group, voters);
+    return isWorthIt && (byHand || group.stableMs(standby) >= SETTLED_MS);
+  }));
+  return raftId === undefined ? undefined : { kind: "promote", raftId };
 }
 
-function votersAimedFor({ servers, votersWanted }: Situation): number {
-  const staying = servers.filter(({ leaving }) => !leaving).length;
-  if (staying < 3) return 1;
-  return Math.min(votersWanted, staying % 2 === 1 ? staying : staying - 1);
+function worth(group: Group, voters: readonly number[]): readonly number[] {
+  return [wishes(group, voters), group.zones(voters)];
 }
 
-/** There is a server, in the group or reachable, that could make the number of voters odd. */
-function canGrow({ learners, servers, voters }: Situation): boolean {
-  return servers.some(({ raftId, reachable, leaving }) =>
-    !leaving && !voters.includes(raftId) && (reachable || learners.includes(raftId))
-  );
+function wishes(group: Group, voters: readonly number[]): number {
+  return voters.reduce((sum, voter) => sum + group.preference(voter), 0);
 }
 
-/** The group without this member still has a majority that the leader can reach. */
-function survives(situation: Situation, without: number): boolean {
-  const { leader, voters } = situation;
-  if (!voters.includes(without)) return true;
-  const rest = voters.filter((raftId) => raftId !== without);
-  const active = rest.filter((raftId) =>
-    raftId === leader || serverOf(situation, raftId)?.reachable === true
-  );
-  return active.length >= Math.floor(rest.length / 2) + 1;
+function shrinking(group: Group): Step | undefined {
+  const { voters, aim, leader } = group;
+  if (voters.length <= aim) return undefined;
+  const others = voters.filter((other) => other !== leader);
+  const isLeaders = group.worst(voters) === leader;
+  const heir = isLeaders ? group.best(others.filter((other) => group.isReady(other))) : undefined;
+  return heir === undefined
+    ? { kind: "demote", raftId: group.worst(others, voters)! }
+    : { kind: "transfer", raftId: heir };
 }
 
-function serverOf(situation: Situation, raftId: number): Server | undefined {
-  return situation.servers.find((server) => server.raftId === raftId);
-}
-
-function isCaughtUp(situation: Situation, raftId: number): boolean {
-  const server = serverOf(situation, raftId);
-  return server !== undefined && server.reachable && server.caughtUp && !server.leaving;
-}
-
-function ascending(a: number, b: number): number {
-  return a - b;
+/** Two standbys, and those who are to become voters. */
+function reserve(group: Group): Step | undefined {
+  const { voters, learners, aim } = group;
+  const room = STANDBYS_WANTED + Math.max(0, aim - voters.length) - learners.length;
+  const candidate = group.best(group.candidates);
+  if (room > 0) {
+    return candidate === undefined ? undefined : { kind: "add-standby", raftId: candidate };
+  }
+  const lost = learners.find((raftId) => group.isLost(raftId));
+  if (room < 0) return { kind: "remove", raftId: lost ?? group.worst(learners)! };
+  return lost === undefined || candidate === undefined
+    ? undefined
+    : { kind: "remove", raftId: lost };
 }

@@ -31,6 +31,22 @@ const boot = v.object({ bootId: text, atMs: whole, atBootMs: v.pipe(v.number(), 
 /** What this data directory ever programmed: only inside these networks is a route ours. */
 const programmed = v.object({ epoch, revision: whole, networks: v.array(text) });
 
+const invocation = v.object({
+  name: text,
+  argv: v.pipe(v.array(v.string()), v.minLength(1)),
+  env: v.record(v.string(), v.string()),
+  input: v.string(),
+  timeoutMs: whole,
+});
+
+/** What programs of this host have added for subnets, and how it is removed. */
+const hooks = v.object({
+  hooks: v.array(v.object({
+    ...{ key: text, own: v.boolean(), remove: invocation },
+    add: v.optional(invocation),
+  })),
+});
+
 /** Whom to ask: the servers as last heard, and the addresses given by hand. */
 const servers = v.object({
   members: v.array(v.object({ nodeId: text, name: text, addresses: v.array(text) })),
@@ -40,7 +56,7 @@ const servers = v.object({
 /** Hex of 32 bytes; each backend gets its own secret derived from it. */
 const secret = v.object({ seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) });
 
-export const IDENTITY_SCHEMAS = { node, lease, boot, programmed, servers, secret };
+export const IDENTITY_SCHEMAS = { node, lease, boot, programmed, hooks, servers, secret };
 
 export type IdentityKind = keyof typeof IDENTITY_SCHEMAS;
 export type IdentityRecord<Kind extends IdentityKind> = v.InferOutput<

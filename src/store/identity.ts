@@ -11,8 +11,8 @@ const PEM_FILES = { key: "key.pem", cert: "cert.pem", ca: "ca.pem", caKey: "ca-k
 export type PemKind = keyof typeof PEM_FILES;
 
 /** The node's own name and keys: without them it is another node. */
-const REJOIN = "put the file back from a backup, or come back under a new token: " +
-  "denim rejoin HOST";
+const REJOIN = "put the file back from a copy, or come back by a token: " +
+  "denim rejoin HOST --with-token";
 
 /** What to do when a file is damaged. */
 const FIXES: Readonly<Record<IdentityKind | PemKind, string>> = {
@@ -25,6 +25,8 @@ const FIXES: Readonly<Record<IdentityKind | PemKind, string>> = {
   boot: "remove the file; the lease then has to be confirmed by the cluster once",
   programmed: "remove the file; routes of networks that this node no longer has are then left " +
     "alone, until `ip route flush proto 68`",
+  hooks: "remove the file; what commands have added for subnets that are gone then stays until " +
+    "you remove it",
   servers: "remove the file and name a server once: denim run --join ADDRESS",
   caKey: "remove the file; this server gets the key again from another one. On the only server, " +
     "put it back from a backup",

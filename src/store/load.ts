@@ -1,6 +1,6 @@
 import { DenimError } from "../base/errors.ts";
 import { type Epoch, type Incarnation, isRevisioned, type StateRecord } from "../lease/records.ts";
-import type { Entry, HardState } from "../raft/mod.ts";
+import type { Entry, HardState, Place } from "../raft/mod.ts";
 import { damaged } from "./codec.ts";
 import type { Database } from "./database.ts";
 import { Digest } from "./digest.ts";
@@ -23,6 +23,10 @@ export interface StoreFormat {
   readonly storeId: string;
   /** The id under which this store takes part in Raft; none on an agent. */
   readonly raftId?: number;
+  /** The last one whose log this store has given up: it takes part under none up to that. */
+  readonly spentRaftId?: number;
+  /** How far the log of that one was applied, and so committed, when it was given up. */
+  readonly spentAt?: Place;
 }
 
 /** Starts of this node that the cluster may not have recorded yet, newest last. */

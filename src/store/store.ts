@@ -44,10 +44,11 @@ export class Store implements AsyncDisposable {
   readonly #database: Database;
   #chain: Chain;
   #hardState: HardState | undefined;
+  #format: StoreFormat | undefined;
   #stored: Set<string>;
   #writing = false;
   #failed: unknown;
-  /** What was found at open; after {@link dropLog}, what that left. */
+  /** What was found at open; once the log was given up, what that left. */
   loaded: Loaded;
 
   private constructor(database: Database, loaded: Loaded, chain: Chain) {
@@ -55,6 +56,7 @@ export class Store implements AsyncDisposable {
     this.loaded = loaded;
     this.#chain = chain;
     this.#hardState = loaded.hardState;
+    this.#format = loaded.format;
     this.#stored = new Set(loaded.records.map((record) => KEYS.state(record.table, record.key)));
   }
 
@@ -75,6 +77,11 @@ export class Store implements AsyncDisposable {
     }
   }
 
+  /** Whose store this is now; `undefined` before the first write. */
+  get format(): StoreFormat | undefined {
+    return this.#format;
+  }
+
   /** Term and chain at an index that is still retained. */
   placeAt(index: number): TrimRecord | undefined {
     return this.#chain.at(index);
@@ -92,7 +99,7 @@ export class Store implements AsyncDisposable {
   /** One synced batch. One at a time. @throws `STORE_FAILED` `DISK_FULL`: then it is finished. */
   async write(write: Write): Promise<void> {
     const batch = new Batch();
-    if (write.format !== undefined) batch.put(KEYS.format, write.format);
+    if (write.format !== undefined) this.#putFormat(batch, write.format);
     if (write.starts !== undefined) batch.put(KEYS.starts, write.starts);
     if (write.entries?.length) this.#append(batch, write.entries);
     this.#hardState = write.hardState ?? this.#hardState;
@@ -106,27 +113,32 @@ export class Store implements AsyncDisposable {
   async install(installation: Installation): Promise<void> {
     const { applied, records, log, format } = installation;
     const batch = new Batch();
-    if (format !== undefined) batch.put(KEYS.format, format);
+    if (format !== undefined) this.#putFormat(batch, format);
     const wanted = new Set(records.map((record) => KEYS.state(record.table, record.key)));
     for (const key of this.#stored) if (!wanted.has(key)) batch.delete(key);
     for (const record of records) batch.put(KEYS.state(record.table, record.key), record);
     batch.put(KEYS.applied, applied);
     this.#stored = wanted;
     if (log !== undefined) this.#restartLog(batch, applied, log);
-    else this.#dropLog(batch);
+    else this.#dropLog(batch, applied);
     await this.#commit(batch);
+    if (log === undefined) this.#holdsNoLog(applied);
   }
 
   /** The node holds the log no more; its state goes on as an agent's. */
   async dropLog(state: NonNullable<Write["state"]>): Promise<void> {
     const applied = { ...state.applied, term: 0 };
     const batch = new Batch();
-    this.#dropLog(batch);
+    this.#dropLog(batch, state.applied);
     this.#putState(batch, { changes: state.changes, applied });
     await this.#commit(batch);
+    this.#holdsNoLog(applied);
+  }
+
+  #holdsNoLog(applied: AppliedRecord): void {
     this.loaded = {
       ...this.loaded,
-      hardState: this.#hardState,
+      ...{ hardState: this.#hardState, format: this.#format },
       ...{ trim: NO_TRIM, entries: [], applied },
     };
   }
@@ -141,6 +153,11 @@ export class Store implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#database[Symbol.asyncDispose]();
+  }
+
+  #putFormat(batch: Batch, format: StoreFormat): void {
+    batch.put(KEYS.format, format);
+    this.#format = format;
   }
 
   #append(batch: Batch, entries: readonly Entry[]): void {
@@ -205,10 +222,20 @@ export class Store implements AsyncDisposable {
     this.#putHard(batch);
   }
 
-  /** Term and vote stay: who comes back under the same id must not vote twice in a term. */
-  #dropLog(batch: Batch): void {
+  /**
+   * Term and vote stay: who comes back must not vote twice in a term. The raft id goes: under it
+   * this store would vote for candidates that lack what it once acknowledged. A standby to which no
+   * log has come yet has acknowledged nothing, and stays a member. How far the log had got stays
+   * known, for who has not heard of that yet: a state that comes from elsewhere cannot tell.
+   */
+  #dropLog(batch: Batch, { index, term }: AppliedRecord): void {
     if (this.#hardState === undefined) return;
     const { trim, last } = this.#chain;
+    const { raftId, spentAt: _, ...format } = this.#format!;
+    if (raftId !== undefined && last.index > 0) {
+      const spentAt = term > 0 ? { spentAt: { index, term } } : {};
+      this.#putFormat(batch, { ...format, spentRaftId: raftId, ...spentAt });
+    }
     for (let i = trim.index + 1; i <= last.index; i++) batch.delete(KEYS.log(i));
     batch.delete(KEYS.trim);
     this.#chain = new Chain(NO_TRIM);

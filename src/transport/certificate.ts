@@ -18,6 +18,11 @@ export interface NodeIdentity {
   readonly notAfterMs: number;
 }
 
+/** A node's certificate is good for 90 days, as those of Docker's swarm are. */
+export const NODE_CERTIFICATE_MS = 90 * 86_400_000;
+/** A holder's clock, or a reader's, may be behind the signer's. */
+export const BACKDATE_MS = 3_600_000;
+
 /** Object identifiers, as they stand in DER: RFC 5280, sections 4.2.1.6 and 4.2.1.12. */
 const OID = {
   subjectAltName: "551d11",
@@ -35,9 +40,27 @@ export function caPin(certificate: string | Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(spki).digest().subarray(0, PIN_BYTES));
 }
 
+/** The same as text: how the cluster's state names a CA. */
+export function caId(certificate: string | Uint8Array): string {
+  return hex(caPin(certificate));
+}
+
+/** When a certificate was made and when it ends; wall clock, milliseconds since 1970. */
+export function readTerm(
+  certificate: string,
+): { readonly madeMs: number; readonly endsMs: number } {
+  const { validFrom, validTo } = parseCertificate(certificate);
+  return { madeMs: Date.parse(validFrom) + BACKDATE_MS, endsMs: Date.parse(validTo) };
+}
+
 /** The certificates of a bundle, one text each. */
 export function splitBundle(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+/** The private keys (PKCS #8) of a text, one each. */
+export function splitKeys(pem: string): string[] {
+  return pem.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
 }
 
 /** Whether the key and the certificate are a pair; a bundle's first certificate counts. */
@@ -77,18 +100,34 @@ export function judgeCertificate(
 ): NodeIdentity {
   const identity = readIdentity(certificate);
   const leaf = new X509Certificate(certificate);
-  const issuer = splitBundle(bundlePem).map((pem) => new X509Certificate(pem))
-    .find((ca) => ca.ca && leaf.checkIssued(ca) && leaf.verify(ca.publicKey));
-  if (issuer === undefined) throw refused("its certificate is not from this cluster's CA");
+  const issuer = findIssuer(leaf, bundlePem);
+  if (issuer === undefined) {
+    throw refused("its certificate is not from this cluster's CA", BY_TOKEN);
+  }
   for (const [name, one] of [["certificate", leaf], ["CA", issuer]] as const) {
     if (nowMs < Date.parse(one.validFrom)) {
       throw refused(`its ${name} is valid only from ${one.validFrom}`, "check the clocks");
     }
     if (nowMs > Date.parse(one.validTo)) {
-      throw refused(`its ${name} expired on ${one.validTo}`, "bring it back: denim rejoin HOST");
+      throw refused(`its ${name} expired on ${one.validTo}`, BY_TOKEN);
     }
   }
   return identity;
+}
+
+/** Also where the cluster was restored with another CA. */
+const BY_TOKEN = "a member comes back by a token: denim rejoin HOST --token-file FILE, with one " +
+  "that a server made: denim token create";
+
+/** Which CA of the bundle vouches for the certificate: its id, `undefined` where none does. */
+export function issuerId(certificate: string, bundlePem: string): string | undefined {
+  const issuer = findIssuer(new X509Certificate(certificate), bundlePem);
+  return issuer === undefined ? undefined : caId(issuer.toString());
+}
+
+function findIssuer(leaf: X509Certificate, bundlePem: string): X509Certificate | undefined {
+  return splitBundle(bundlePem).map((pem) => new X509Certificate(pem))
+    .find((ca) => ca.ca && leaf.checkIssued(ca) && leaf.verify(ca.publicKey));
 }
 
 /** By object identifier: what each extension holds. Both runtimes' own readers leave out some. */

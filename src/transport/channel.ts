@@ -185,6 +185,11 @@ export class Channel implements AsyncDisposable {
     return reader;
   }
 
+  /** Ends it at once, where the other side cannot hear of it. */
+  abandon(why: string): void {
+    this.#wire.destroy(new DenimError("CONNECTION_LOST", "The connection was lost", { why }));
+  }
+
   /** Sends what waits, then ends. */
   close(why = "this side closed it"): void {
     this.#wire.farewell(

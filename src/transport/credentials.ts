@@ -18,7 +18,7 @@ export function secureOptions(credentials: Credentials): SecureContextOptions {
   if (!keyFits(credentials.key, credentials.cert)) {
     throw new DenimError("CONFIG_INVALID", "The node's key does not belong to its certificate", {
       why: "one of the two files was replaced",
-      fix: "put the matching file back, or get a new pair: denim rejoin HOST",
+      fix: "put the matching file back, or get a new pair: denim rejoin HOST --with-token",
     });
   }
   return {

@@ -7,6 +7,7 @@ import "./reflect.ts";
 import { createPublicKey } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import type { Clock } from "../base/clock.ts";
+import { BACKDATE_MS, NODE_CERTIFICATE_MS } from "./certificate.ts";
 import { proveCsr, type ProvenCsr } from "./csr.ts";
 import type { TokenRole } from "./token.ts";
 
@@ -24,12 +25,7 @@ export interface NodeCertificateRequest {
   readonly ips?: readonly string[];
 }
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-const CA_LIFE_MS = 3652 * DAY_MS;
-const NODE_LIFE_MS = 90 * DAY_MS;
-/** A joiner's clock may be behind the signer's. */
-const BACKDATE_MS = HOUR_MS;
+const CA_LIFE_MS = 3652 * 86_400_000;
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 /** A WebCrypto key, under a name that both runtimes' types have. */
@@ -121,7 +117,7 @@ export async function issueCertificate(
     signingKey: privateKey,
     signingAlgorithm: ALGORITHM,
     notBefore: new Date(nowMs - BACKDATE_MS),
-    notAfter: new Date(nowMs + NODE_LIFE_MS),
+    notAfter: new Date(nowMs + NODE_CERTIFICATE_MS),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

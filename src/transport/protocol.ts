@@ -18,9 +18,11 @@ export const KIND = {
   read: "read",
   /** Request between servers: {@link GroupAnswer}, as of a linearizable read. */
   group: "group",
+  /** Stream from a server: its whole state, as a linearizable read sees it, in {@link CaptureItem}s. */
+  capture: "capture",
   /** Stream from a server: {@link FollowRequest}, items are {@link FollowItem}. */
   follow: "follow",
-  /** Request to a server of one that said it wants to `rejoin`: see `agent/readmitting.ts`. */
+  /** Request to a server of one that said it wants to `rejoin`: see `agent/entry/readmitting.ts`. */
   rejoin: "rejoin",
   /** Request to a new standby: {@link CaDelivery}. Its answer says that it has the key on disk. */
   ca: "ca.deliver",
@@ -34,6 +36,10 @@ export const KIND = {
   nodeRoutes: "node.routes",
   /** Request to a server, which passes it on to the leader: {@link LeaveRequest}. */
   leave: "leave",
+  /** Request to a server: a new certificate under the old key, see `agent/trust/renewing.ts`. */
+  renew: "renew",
+  /** Request to a server, which passes it on to the leader: {@link RotateRequest}. */
+  rotate: "ca.rotate",
 } as const;
 
 export interface RaftNotice {
@@ -84,15 +90,29 @@ export interface FollowRequest {
 
 /**
  * A {@link Feed}, but a snapshot comes in parts: all but the last have no position yet. Progress
- * also says who leads.
+ * also says who leads, or which voters the server can reach while nobody does.
  */
-export type FollowItem = Feed & { readonly leaderNode?: string } | {
-  readonly kind: "part";
+export type FollowItem =
+  | Feed & {
+    readonly leaderNode?: string;
+    readonly reachable?: readonly string[];
+  }
+  | {
+    readonly kind: "part";
+    readonly records: readonly StateRecord[];
+  };
+
+export interface CaptureItem {
   readonly records: readonly StateRecord[];
-};
+  /** With the last: an `AppliedRecord`, with the digests of all that came. */
+  readonly applied?: unknown;
+}
 
 export interface CaDelivery {
+  /** PEM; while the CA is being changed, the keys of both. */
   readonly caKey: string;
+  /** Under which the receiver is, or will be, a member of the group. */
+  readonly raftId: number;
 }
 
 export interface ConnectedNotice {
@@ -104,10 +124,14 @@ export interface ConnectedNotice {
 export interface LeaveRequest {
   readonly node: string;
   /**
-   * By its own wish; put out by others; or only out of the Raft group, for a node that is about to
-   * take its place.
+   * By its own wish, perhaps with its subnet set aside for its name; put out by others; or only out
+   * of the Raft group, for a node that is about to take its place.
    */
-  readonly how: "leave" | "remove" | "stand-down";
+  readonly how: "leave" | "leave-keeping" | "remove" | "stand-down";
+}
+
+export interface RotateRequest {
+  readonly leaveSilent: boolean;
 }
 
 /** Records in one part of a snapshot: some 128 KiB. */

@@ -1,3 +1,4 @@
+import type { Credentials } from "./credentials.ts";
 import type { Dialed, DialOptions } from "./dialer.ts";
 import type { ListenerOptions } from "./listener.ts";
 
@@ -15,4 +16,9 @@ export interface Transport {
   dial(address: string, options: Omit<DialOptions, "credentials">): Promise<Dialed>;
   /** @throws `PORT_IN_USE` `PERMISSION_DENIED` `CONFIG_INVALID` */
   listen(options: Omit<ListenerOptions, "credentials">): Promise<Listening>;
+  /**
+   * Uses these for connections from now on; those that stand are not touched. Absent where
+   * connections need none.
+   */
+  reload?(credentials: Credentials): void;
 }

@@ -418,3 +418,51 @@ t.test("a subnet that was claimed by another before this one is not used yet", a
   t.equal(host.kind, "held");
   t.ok(host.changes > changes);
 });
+
+t.test("a node that is moved changes over at once, and fences nothing on the way", async (t) => {
+  const host = await Host.joined().start(t);
+  const [from, changes] = [host.cluster.commands.length, host.changes];
+  host.cluster.apply({ kind: "lease.move", node: "host1", subnet: "10.5.9.0/24" });
+  await host.clock.advance(10);
+  t.same(host.commands(from), ["lease.move", "lease.acquire"]);
+  t.same([host.kind, host.subnets], ["held", ["10.5.9.0/24"]]);
+  t.same(host.kept.at(-1)?.subnets, ["10.5.9.0/24"]);
+  t.ok(host.changes > changes);
+  await host.clock.advance(9 * HOUR_MS);
+  t.equal(host.commands().at(-1), "lease.renew");
+});
+
+t.test("an answer to that is asked for again, and what it had is not claimed back", async (t) => {
+  const host = await Host.joined().start(t);
+  host.cluster.loseAnswers();
+  host.cluster.apply({ kind: "lease.move", node: "host1", subnet: "10.5.9.0/24" });
+  const from = host.cluster.commands.length;
+  await host.clock.advance(10);
+  t.same(host.subnets, ["10.5.2.0/24"], "it has not heard yet");
+  await host.clock.advance(60_000);
+  t.same(host.subnets, ["10.5.9.0/24"]);
+  t.notOk(host.commands(from).includes("lease.claim"));
+});
+
+t.test("while the cluster is on hold a move waits, and the lease does not suffer", async (t) => {
+  const host = await Host.joined().start(t);
+  host.cluster.apply({ kind: "lease.move", node: "host1", subnet: "10.5.9.0/24" });
+  host.cluster.apply({ kind: "cluster.fork-seen", epoch: EPOCH, other: { n: 1, random: "f" } });
+  await host.clock.advance(60_000);
+  t.equal(host.kind, "held");
+  host.cluster.apply({ kind: "cluster.release-hold", epoch: EPOCH, early: true });
+  await host.clock.advance(60_000);
+  t.same([host.kind, host.subnets], ["held", ["10.5.9.0/24"]]);
+});
+
+t.test("a fenced node whose subnet has gone goes on in another only when it is moved", async (t) => {
+  const host = await Host.joined().start(t);
+  host.cluster.expire("id1");
+  host.cluster.apply({ kind: "reservation.put", subnet: "10.5.2.0/24", nodeName: "db" });
+  host.leasing.renewSoon();
+  await host.clock.advance(10);
+  t.equal(host.kind, "fenced");
+  host.cluster.apply({ kind: "lease.move", node: "host1", subnet: "10.5.9.0/24" });
+  await host.clock.advance(10);
+  t.same([host.kind, host.subnets], ["held", ["10.5.9.0/24"]]);
+});

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { hostGw } from "../../plugins/host-gw/mod.ts";
-import type { Way } from "../../src/agent/entry.ts";
+import { backends } from "../../plugins/mod.ts";
+import type { Way } from "../../src/agent/entry/entry.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../../src/agent/settings.ts";
 import { startDaemon } from "../../src/agent/start.ts";
 import { ApiClient } from "../../src/api/client.ts";
@@ -49,7 +49,7 @@ class Host {
 
   start(way: Way, more: Partial<Settings> = {}, signal = this.stop.signal) {
     return startDaemon({
-      ...{ settings: this.settings(more), name: "web1", way, backends: [hostGw], signal },
+      ...{ settings: this.settings(more), name: "web1", way, backends, signal },
       ...{ logger: this.log, onStep: () => {} },
     });
   }
@@ -81,6 +81,23 @@ t.test("founded, stopped, started again, left", options, async (t) => {
   await second[Symbol.asyncDispose]();
   t.same(host.files, ["state", "state/lock"], "nothing is left of it");
 });
+
+t.test(
+  "a network config that its backend cannot read is refused, and changes nothing",
+  options,
+  async (t) => {
+    const host = new Host(t);
+    const only = await host.start(found);
+    await until("it is ready", () => only.service.status().ready);
+    const before = await only.service.network("stale");
+    for (const Backend of [{ Type: "vxlan", VNI: -1 }, { Type: "udp" }]) {
+      const config = JSON.stringify({ Network: "10.5.0.0/16", Backend });
+      await t.rejects(only.service.setNetwork(config, undefined), { code: "CONFIG_INVALID" });
+    }
+    t.same(await only.service.network("stale"), before);
+    await only[Symbol.asyncDispose]();
+  },
+);
 
 t.test("recovered: on hold, and its own lease is claimed at once", options, async (t) => {
   const host = new Host(t);
@@ -151,10 +168,10 @@ t.test("each thing that is in the way is named, and leaves no trace", options, a
   ip("route add 10.5.7.0/24 via 192.0.2.9");
   await t.rejects(host.start(found), { code: "NETWORK_OVERLAP" });
   ip("route del 10.5.7.0/24");
-  ip("route add 10.77.0.0/24 via 192.0.2.9 proto 68");
-  await t.rejects(host.start(found), { code: "CLUSTER_EXISTS", fix: /proto 68/ });
+  ip("route add 10.5.7.0/24 via 192.0.2.9 proto 68");
+  await t.rejects(host.start(found), { code: "CLUSTER_EXISTS", fix: /--network 10\.5\.0\.0\/16/ });
   t.same(host.files, []);
-  ip("route del 10.77.0.0/24 proto 68");
+  ip("route del 10.5.7.0/24 proto 68");
   const daemon = await host.start(found);
   t.equal(daemon.service.status().node.name, "web1", "nothing was held on to");
   await daemon[Symbol.asyncDispose]();
@@ -221,12 +238,24 @@ t.test("two hosts: one joins, becomes a standby, and leaves again", options, asy
   await until("it is a standby", () => second.service.status().role === "standby", 30_000);
   t.ok(hasKey(), "a standby can sign");
   t.same((await second.service.nodes("linearizable")).map(({ name }) => name), ["web1", "web1-2"]);
-  const routes = await first.service.routes("web1-2") as { destination: string }[];
+  const routes = await first.service.routes("web1-2") as { about: string }[];
   // Both have one kernel here, and so see each other's routes besides.
-  t.ok(routes.some(({ destination }) => destination === "10.5.1.0/24"));
+  t.ok(routes.some(({ about }) => about === "10.5.1.0/24"));
   await second.service.leave();
   await second[Symbol.asyncDispose]();
   await until("it is gone", () => first.service.status().cluster?.nodes === 1);
   t.notOk(existsSync(join(place, "identity")));
   await first[Symbol.asyncDispose]();
+});
+
+t.test("a port of etcd's that is in use ends the daemon, or is only said", options, async (t) => {
+  const host = new Host(t);
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(2379, "127.0.0.1", resolve));
+  t.teardown(() => other.close());
+  const etcd = { host: "127.0.0.1", port: 2379, prefix: "/coreos.com/network", isRequired: true };
+  await t.rejects(host.start(found, { etcd }), { code: "PORT_IN_USE", fix: /--etcd-listen/ });
+  await using daemon = await host.start(found, { etcd: { ...etcd, isRequired: false } });
+  await until("it is ready", () => daemon.service.status().ready);
+  t.ok(host.log.lines.some((line) => /warn test\.etcd Cannot listen on 127/.test(line)));
 });

@@ -33,12 +33,16 @@ async function codeOf(answer: Response): Promise<string> {
 const READS = [
   ...["/", "/livez", "/readyz", "/metrics", "/v1/self", "/v1/raft", "/v1/network", "/v1/leases"],
   ...["/v1/leases/10.5.1.0-24", "/v1/nodes", "/v1/nodes/id1", "/v1/nodes/host1", "/v1/nodes/self"],
-  ...["/v1/nodes/host1/routes"],
+  ...["/v1/nodes/host1/routes", "/v1/reservations", "/v1/levels", "/v1/ca"],
 ];
 
 const WRITES: readonly (readonly [string, string])[] = [
   ...[["PUT", "/v1/network"], ["DELETE", "/v1/nodes/id1"], ["POST", "/v1/leave"]] as const,
   ["POST", "/v1/hold/release"],
+  ...[["PUT", "/v1/reservations/10.5.9.0-24"], ["DELETE", "/v1/reservations/x"]] as const,
+  ["POST", "/v1/nodes/id1/move"],
+  ...[["PUT", "/v1/nodes/id1/preferred"], ["PUT", "/v1/voters"]] as const,
+  ...[["POST", "/v1/levels/finalize"], ["POST", "/v1/ca/rotate"], ["POST", "/v1/backup"]] as const,
   ...[["POST", "/v1/tokens"], ["DELETE", "/v1/tokens/x"]] as const,
 ];
 
@@ -231,6 +235,8 @@ t.test("a token is made as it was asked for, and its request is read strictly", 
     const answer = await make(body);
     t.same([answer.status, await codeOf(answer)], [400, "REQUEST_INVALID"], body);
   }
+  const endless = await make('{"ttlMs":8640000000000000}');
+  t.same([endless.status, await codeOf(endless)], [400, "REQUEST_INVALID"], "no date is so late");
   const listed = await (await ask("/v1/tokens")).text();
   t.notOk(listed.includes(SECRET));
   t.same(await (await ask("/v1/tokens/abcd1234", { method: "DELETE" })).json(), {
@@ -253,9 +259,43 @@ t.test("nodes are put out, and this one leaves", async (t) => {
   t.same(await (await ask("/v1/nodes/host1", { method: "DELETE" })).json(), {
     id: "host1",
     name: "name of host1",
+    wasServer: false,
   });
   t.same(await (await ask("/v1/leave", { method: "POST" })).json(), { subnets: ["10.5.1.0/24"] });
-  t.same(service.calls, ["remove host1", "leave"]);
+  await ask("/v1/nodes/host1?force=true", { method: "DELETE" });
+  await ask("/v1/leave?keepLease=true", { method: "POST" });
+  const unclear = await ask("/v1/leave?keepLease=1", { method: "POST" });
+  t.same([unclear.status, await codeOf(unclear)], [400, "REQUEST_INVALID"]);
+  t.same(service.calls, [
+    "remove host1",
+    "leave",
+    "remove host1 by force",
+    "leave, keeping",
+  ]);
+});
+
+t.test("roles, voters and the feature level are changed by words that are looked at", async (t) => {
+  const { ask, service } = api();
+  const put = (path: string, body: unknown) =>
+    ask(path, { method: "PUT", body: JSON.stringify(body) });
+  for (const preferred of ["voter", "standby", null]) {
+    const node = await (await put("/v1/nodes/host1/preferred", { preferred })).json();
+    t.equal((node as { preferred: unknown }).preferred, preferred);
+  }
+  t.same(await (await put("/v1/voters", { voters: 5 })).json(), { voters: 5 });
+  await ask("/v1/levels/finalize", { method: "POST" });
+  const done = ["prefer host1 voter", "prefer host1 standby", "prefer host1 null", "voters 5"];
+  t.same(service.calls.filter((call) => !call.startsWith("nodes")), [...done, "finalize"]);
+  for (
+    const [path, body] of [
+      ["/v1/nodes/host1/preferred", { preferred: "king" }],
+      ["/v1/nodes/host1/preferred", {}],
+      ["/v1/voters", { voters: "5" }],
+    ] as const
+  ) {
+    const answer = await put(path, body);
+    t.same([answer.status, await codeOf(answer)], [400, "REQUEST_INVALID"], path);
+  }
 });
 
 /** Reads server-sent events until `count` have come. */
@@ -327,4 +367,55 @@ t.test("who may join is not told on an open port", { timeout: 20_000 }, async (t
   t.notOk(found.some(({ event }) => event!.startsWith("token")));
   const strange = await ask("/v1/events?since=7.ab-1");
   t.notOk(/"table":"token"/.test((await events(strange, 1))[0]!.data));
+});
+
+t.test("a token's limits are passed on, and what contradicts itself is refused", async (t) => {
+  const { ask, service } = api();
+  const make = (body: object) => ask("/v1/tokens", { method: "POST", body: JSON.stringify(body) });
+  const limits = { from: ["192.0.2.0/24", "::1/128"], subnet: "10.5.9.0/24", ephemeral: true };
+  t.equal((await make(limits)).status, 201);
+  const asked = JSON.parse(service.calls.at(-1)!.replace("token ", ""));
+  t.same(asked, { role: "agent", uses: 1, ttlMs: 3_600_000, ...limits });
+  for (
+    const wrong of [
+      ...[{ from: ["here"] }, { from: [] }, { from: "192.0.2.0/24" }, { subnet: "10.5.9.0" }],
+      ...[{ ephemeral: true, role: "server" }, { ephemeral: "yes" }],
+    ]
+  ) {
+    const answer = await make(wrong);
+    t.same([answer.status, await codeOf(answer)], [400, "REQUEST_INVALID"], JSON.stringify(wrong));
+  }
+});
+
+t.test("a subnet is set aside, given back, and given to a node that has another", async (t) => {
+  const { ask, service } = api();
+  const path = "/v1/reservations/10.5.9.0-24";
+  const put = (body: object) => ask(path, { method: "PUT", body: JSON.stringify(body) });
+  t.same(await (await put({ node: "db" })).json(), { subnet: "10.5.9.0/24" });
+  await put({});
+  await ask(path, { method: "DELETE" });
+  const move = (body: object) =>
+    ask("/v1/nodes/host1/move", { method: "POST", body: JSON.stringify(body) });
+  t.same(await (await move({ subnet: "10.5.9.0/24" })).json(), {
+    ...{ node: "id1", name: "host1", subnet: "10.5.9.0/24", from: ["10.5.2.0/24"] },
+  });
+  t.same(service.calls, [
+    ...["reserve 10.5.9.0/24 db", "reserve 10.5.9.0/24 undefined", "release 10.5.9.0/24"],
+    "move host1 10.5.9.0/24",
+  ]);
+  for (const answer of [await put({ nodes: "db" }), await put({ node: "" }), await move({})]) {
+    t.same([answer.status, await codeOf(answer)], [400, "REQUEST_INVALID"]);
+  }
+});
+
+t.test("the end of a token is told from its use", async (t) => {
+  const { ask, service } = api();
+  const answer = await ask("/v1/events");
+  service.cluster.apply({ kind: "token.revoke", tokenId: "open" });
+  const reader = answer.body!.getReader();
+  let text = "";
+  while (!text.includes("event: ")) text += new TextDecoder().decode((await reader.read()).value);
+  await reader.cancel();
+  t.match(text, /event: token\.revoked/);
+  t.notOk(text.includes("secretHash"));
 });

@@ -83,6 +83,17 @@ t.test("a daemon that dies in the middle of its answer is a lost connection", as
   t.ok(["CONNECTION_LOST", "DAEMON_UNREACHABLE"].includes(error.code), String(error));
 });
 
+t.test("who waits only so long is told that the daemon hangs", async (t) => {
+  const path = join(temporaryFolder(t), "denim.sock");
+  const server = createServer(() => {});
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.teardown(() => server.close());
+  const asked = new ApiClient(path).call("/v1/self", { timeoutMs: 50 });
+  const error = await asked.then(() => undefined, (error: DenimError) => error);
+  t.equal(error?.code, "TIMEOUT");
+  t.match(error?.why ?? "", /said nothing for 50 ms/);
+});
+
 t.test("an answer that is none of ours is an error too", async (t) => {
   const path = join(temporaryFolder(t), "denim.sock");
   const server = createServer((_, response) => response.writeHead(502).end("<html>"));

@@ -3,6 +3,8 @@ import { defineBackend, type Json, type Peer } from "../../src/backend/backend.t
 import { readScene } from "../../src/backend/scene.ts";
 import { DenimError } from "../../src/base/errors.ts";
 import { parseAddress } from "../../src/ip/address.ts";
+import { parsePrefix } from "../../src/ip/prefix.ts";
+import { hostAt } from "../support/hosts.ts";
 
 const backend = defineBackend<Json, string>({
   contract: 1,
@@ -20,19 +22,15 @@ const peer = (node: string, data: Json): Peer<Json> => ({
   node,
   data,
   subnets: [],
-  publicIp: parseAddress("10.0.0.2"),
+  publicIps: [parseAddress("10.0.0.2")],
 });
 
-const host = {
-  link: { name: "eth0", index: 2, mtu: 1500 },
-  address: parseAddress("10.0.0.1"),
-  addressLength: 24,
-  publicIp: parseAddress("10.0.0.1"),
-  secret: new Uint8Array(32),
-};
+const host = hostAt("10.0.0.1/24");
+const network = parsePrefix("10.42.0.0/16");
 
 t.test("a peer with unreadable data is dropped, the others stay", async (t) => {
   const { scene, dropped } = readScene(backend, {
+    network,
     host,
     config: null,
     own: peer("a", "mine"),
@@ -43,7 +41,14 @@ t.test("a peer with unreadable data is dropped, the others stay", async (t) => {
 });
 
 t.test("own data that cannot be read is an error", async (t) => {
-  t.throws(() => readScene(backend, { host, config: null, own: peer("a", 7), peers: [] }), {
+  t.throws(() =>
+    readScene(backend, {
+      network,
+      host,
+      config: null,
+      own: peer("a", 7),
+      peers: [],
+    }), {
     code: "CONFIG_INVALID",
   });
 });

@@ -1,5 +1,5 @@
 /** An agent as the servers see one, without a kernel: it joins, connects, and renews its lease. */
-import type { JoinCommit, JoinResult } from "../../src/agent/admitting.ts";
+import type { JoinCommit, JoinResult } from "../../src/agent/entry/admitting.ts";
 import { hex } from "../../src/base/bytes.ts";
 import { sleep, systemClock } from "../../src/base/clock.ts";
 import type { Host } from "../../src/cli/lab/host.ts";

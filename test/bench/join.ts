@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { JoinResult } from "../../src/agent/admitting.ts";
+import type { JoinResult } from "../../src/agent/entry/admitting.ts";
 import { hex } from "../../src/base/bytes.ts";
 import { sleep, systemClock } from "../../src/base/clock.ts";
 import type { Host } from "../../src/cli/lab/host.ts";

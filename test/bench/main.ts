@@ -21,13 +21,15 @@ export interface Bench {
 
 /** Each is loaded only when it is asked for. */
 export const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
-  netlink: () => import("./netlink.ts"),
+  routes: () => import("./routes.ts"),
   start: () => import("./start.ts"),
   join: () => import("./join.ts"),
   store: () => import("./store.ts"),
   commit: () => import("./commit.ts"),
   read: () => import("./read.ts"),
+  dataplane: () => import("./dataplane.ts"),
   failover: () => import("./failover.ts"),
+  repair: () => import("./repair.ts"),
 };
 
 function render({ rows }: BenchResult): string {

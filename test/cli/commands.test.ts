@@ -1,5 +1,5 @@
 /** What a person types, what the daemon is asked, and what is shown. */
-import { writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import t, { type Test } from "tap";
@@ -12,6 +12,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { run } from "../../src/cli/program.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { createToken, encodeToken } from "../../src/transport/token.ts";
+import { backupText } from "../support/backup.ts";
 import { FakeService, SECRET, STATUS } from "../support/fake-service.ts";
 import { temporaryFolder } from "../support/folders.ts";
 
@@ -61,12 +62,12 @@ class Machine {
 const READS: readonly (readonly [string, RegExp, string])[] = [
   [
     "status",
-    /^host0 · amber-arch · leader · denim 0\.1\.0\n {2}lease {5}10\.5\.1\.0\/24 {3}held/,
+    /^host0 · amber-arch · leader · zone rack1 · denim 0\.1\.0\n {2}lease {5}10\.5\.1\.0\/24 {3}held/,
     "lease",
   ],
   [
     "node list",
-    /^NODE +ROLE +SUBNET[^]*\nhost0 \* +leader +10\.5\.1\.0\/24[^]*host1[^]* silent /,
+    /^NODE +ROLE +ZONE +SUBNET[^]*\nhost0 \* +leader +rack1 +10\.5\.1\.0\/24[^]*host1[^]* silent /,
     "items",
   ],
   ["node ls", /^NODE/, "items"],
@@ -74,18 +75,57 @@ const READS: readonly (readonly [string, RegExp, string])[] = [
   ["node show host1", /host1 +agent/, "id"],
   [
     "lease list",
-    /^SUBNET +NODE[^]*\n10\.5\.2\.0\/24 +host1 +192\.168\.0\.1 +host-gw +1 h/,
+    /^SUBNET +NODE[^]*\n10\.5\.2\.0\/24 +host1 +192\.168\.0\.1 +host-gw +yes +1 h/,
+    "reservations",
+  ],
+  [
+    "lease ls",
+    /\n10\.5\.7\.0\/24 [ –]+for token abcd1234[^]*8\.0\/24 [ –]+host0 moves here[^]*for nobody/,
     "items",
   ],
   ["lease", /^SUBNET/, "items"],
   ["lease list --contains 10.5.2.9", /^SUBNET.*\n10\.5\.2\.0\/24.*\n$/, "items"],
   ["lease show 10.5.1.0/24", /host0/, "subnet"],
+  [
+    "lease reserve 10.5.9.0/24 --node db",
+    /^10\.5\.9\.0\/24 is reserved: only db gets it\n$/,
+    "subnet",
+  ],
+  ["lease reserve 10.5.9.0/24", /nobody gets it\n$/, "subnet"],
+  ["lease release 10.5.9.0/24", /^10\.5\.9\.0\/24 is reserved no more\n$/, "subnet"],
+  [
+    "lease move host1 10.5.9.0/24 --yes",
+    /^host1 changes over to 10\.5\.9\.0\/24[^]*addresses of 10\.5\.2\.0\/24 until you start them/,
+    "from",
+  ],
   ["route", /^DESTINATION +VIA[^]*\n10\.5\.2\.0\/24 +192\.168\.0\.1 +eth0 +failed +why\n/, "items"],
   ["route host1", /^DESTINATION/, "items"],
   ["network", /"Network": "10\.5\.0\.0\/16"[^]*\nrevision 4\nwarning: careful\n$/, "config"],
   ["network show", /revision 4/, "text"],
-  ["token list", /^ID +NAME[^]*\nabcd1234 +– +server +any/, "items"],
+  [
+    "token list",
+    /^ID +NAME[^]*\nabcd1234 +– +server +usable +any .* from 192.0.2.0\/24; ephemeral\n/,
+    "items",
+  ],
   ["node rm host1", /^name of host1 is out\n$/, "name"],
+  ["node rm host1 --force", /^name of host1 is out\n[^]*denim ca rotate\n$/, "wasServer"],
+  [
+    "node promote host1",
+    /^host1 is agent; it becomes voter as soon as that costs no vote\n$/,
+    "id",
+  ],
+  ["node demote host1", /^host1 is agent, and stays so\n$/, "preferred"],
+  ["node auto host1", /^host1 is agent, and Denim decides what it will be\n$/, "preferred"],
+  ["cluster set voters 5", /^The cluster aims for 5 voters\.\n$/, "voters"],
+  [
+    "cluster upgrade",
+    /^feature level +1\nevery node can +2\nbehind +host1, denim 0\.1\.0, supports up to 2 of 3\nraise it +denim/,
+    "behind",
+  ],
+  ["cluster upgrade --finalize", /^feature level +3\nevery node can +3\n$/, "level"],
+  ["ca", /^CA +SIGNS +EXPIRES\na{40} +yes +2036-11-26/, "cas"],
+  ["ca rotate --no-wait", /^CA +SIGNS/, "rotation"],
+  ["ca rotate", /^The CA is a{40} now, until 2036[^]*are void \(1\)/, "tokensVoid"],
   ["token revoke abcd1234", /^abcd1234 is revoked\n$/, "revoked"],
   [
     "cluster release-hold --accept-risk",
@@ -93,7 +133,19 @@ const READS: readonly (readonly [string, RegExp, string])[] = [
     "claimed",
   ],
   ["leave --yes", /^This host has left; 10\.5\.1\.0\/24 is free again\.\n$/, "subnets"],
+  ["leave --yes --keep-lease", /10\.5\.1\.0\/24 is set aside for it\.\n$/, "subnets"],
 ];
+
+t.test("drift is what is not as it should be, and a failure", async (t) => {
+  const machine = await Machine.open(t);
+  const shown = await machine.type("route", "--drift");
+  t.equal(shown.status, 9);
+  t.match(
+    shown.out,
+    /^DESTINATION +STATE +WANTED +KERNEL +WHY\n10\.5\.2\.0\/24 +failed +10\.5\.2\.0\/24 via .* why\n$/,
+  );
+  t.match(shown.err, /1 of 1 routes drift[^]*CHECKS_FAILED/);
+});
 
 t.test("each command has a text for people and one JSON document for programs", async (t) => {
   const machine = await Machine.open(t);
@@ -106,6 +158,91 @@ t.test("each command has a text for people and one JSON document for programs", 
   }
   machine.env = { DENIM_OUTPUT: "json" };
   t.ok("items" in JSON.parse((await machine.type("node")).out));
+});
+
+t.test("a change of the CA says whom it waits for until it is through", async (t) => {
+  const machine = await Machine.open(t);
+  const { service } = machine;
+  const now = service.ca();
+  const next = "bb".repeat(20);
+  const step = (phase: "spreading" | "renewing", missing: readonly string[], tokens: number) => ({
+    ...{ ...now, nodes: 3, tokens },
+    rotation: {
+      ...{ phase, former: now.signer.id, next },
+      missing: missing.map((name) => ({ name, silent: name === "web3" })),
+    },
+  });
+  const steps = [
+    step("spreading", ["web2", "web3"], 2),
+    step("renewing", ["web3"], 0),
+    { ...now, signer: { ...now.signer, id: next } },
+  ];
+  service.ca = () => steps.length > 1 ? steps.shift()! : steps[0]!;
+  const { status, out, err } = await machine.type("ca", "rotate", "--leave-silent");
+  t.equal(status, 0);
+  t.ok(service.calls.includes("rotate true"));
+  t.match(
+    err,
+    new RegExp(`1 of 3 nodes believe the new CA ${next}; waiting for web2, web3 .silent.`),
+  );
+  t.match(err, /2 of 3 nodes have a certificate of it; waiting for web3/);
+  t.match(out, new RegExp(`^The CA is ${next} now[^]*void \\(2\\)`));
+});
+
+t.test("a backup takes the place of a file, and of nothing else", async (t) => {
+  const machine = await Machine.open(t);
+  machine.service.backupText = backupText();
+  const link = join(machine.folder, "link");
+  symlinkSync("/dev/null", link);
+  for (const special of [link, machine.folder]) {
+    const refused = await machine.type("backup", special);
+    t.same([refused.status, refused.out], [2, ""]);
+    t.match(refused.err, /is not a file that a backup could replace/);
+  }
+  t.ok(lstatSync(link).isSymbolicLink());
+  t.notOk(machine.service.calls.some((call) => call.startsWith("backup")));
+});
+
+t.test("a backup is for its owner only, whole, and shows what it has", async (t) => {
+  const machine = await Machine.open(t);
+  const file = join(machine.folder, "backup");
+  const text = backupText();
+  machine.service.backupText = text;
+  const made = await machine.type("backup", file);
+  t.same([made.status, made.err], [0, ""]);
+  t.match(made.out, /test \(c1\)[^]*3 nodes, 3 leases[^]*not in it/);
+  t.same([readFileSync(file, "utf8"), statSync(file).mode & 0o777], [text, 0o600]);
+  const json = await machine.type("backup", "--inspect", file, "--json");
+  t.equal(JSON.parse(json.out).cluster.name, "test");
+  machine.env = { DENIM_PASSPHRASE: "correct horse" };
+  await machine.type("backup", file, "--with-ca");
+  t.equal(machine.service.calls.at(-1), "backup correct horse");
+  machine.env = { DENIM_PASSPHRASE: "short" };
+  t.match((await machine.type("backup", file, "--with-ca")).err, /too short/);
+  machine.env = {};
+  const asked = await machine.type("backup", file, "--with-ca");
+  t.match(asked.err, /no terminal[^]*--passphrase-file FILE or in DENIM_PASSPHRASE/);
+  writeFileSync(file, text.replace("host1", "host7"));
+  const changed = await machine.type("backup", "--inspect", file);
+  t.equal(changed.status, ERRORS.BACKUP_DAMAGED.exit);
+  t.match(changed.err, /cut off or changed/);
+});
+
+t.test("without a leader the first screen says who is missing, and what to type", async (t) => {
+  const machine = await Machine.open(t);
+  const quorum = {
+    ...{ voters: 3, reachable: 1, needed: 2, missing: ["web1", "web3"] },
+    fix: "start web1 or web3",
+  };
+  const cluster = { ...STATUS.cluster!, leader: null, quorum };
+  machine.service.view = { ...STATUS, cluster };
+  const { out } = await machine.type("status");
+  t.match(out, /cluster +no leader · 2 nodes/);
+  t.match(
+    out,
+    /! no leader: 1 of 3 voters reachable \(need 2\)\. Routes on this host are kept; no /,
+  );
+  t.match(out, / {2}fix: start web1 or web3\n/);
 });
 
 t.test("what is not well is on the first screen", async (t) => {
@@ -174,11 +311,12 @@ t.test("a token is shown once, by itself where a program asks for it", async (t)
   t.match(
     out,
     new RegExp(
-      `Becomes a server; good until 2030-01-01\\.\\n.*denim join 192.168.0.0:7470\\n.*${SECRET}`,
+      `Becomes a server; good until 2030-01-01\\.\\n.*denim join 192.168.0.0\\n.*${SECRET}`,
     ),
   );
   t.equal((await machine.type("token", "create", "-q")).out, `${SECRET}\n`);
-  await machine.type("token", "create", "--role", "agent", "--uses", "unlimited", "--ttl", "7d");
+  const loose = ["--role", "agent", "--uses", "unlimited", "--ttl", "7d"];
+  await machine.type("token", "create", ...loose, "--yes");
   const asked = JSON.parse(machine.service.calls.at(-1)!.replace("token ", ""));
   t.same(asked, { role: "agent", uses: null, ttlMs: 7 * 86_400_000 });
   for (const [flag, value] of [["--role", "king"], ["--uses", "0"], ["--ttl", "soon"]] as const) {
@@ -234,6 +372,43 @@ t.test("a network is set as a block, as JSON or from a file, at a revision or at
   const missing = await machine.type("network", "set", join(machine.folder, "none.json"));
   t.equal(missing.status, 2);
   t.match(missing.err, /CONFIG_INVALID/);
+});
+
+t.test("a token is for whom it is said to be, and says so", async (t) => {
+  const machine = await Machine.open(t);
+  const limits = ["--from", "192.0.2.0/24", "--from", "::1/128", "--subnet", "10.5.9.0/24"];
+  const { out } = await machine.type("token", "create", ...limits, "--ephemeral", "--name", "r7");
+  t.match(out, /Becomes an ephemeral agent with 10\.5\.9\.0\/24; good from 192\.0\.2\.0\/24, ::1/);
+  const asked = JSON.parse(machine.service.calls.at(-1)!.replace("token ", ""));
+  t.same(asked, {
+    ...{ role: "agent", uses: 1, ttlMs: 3_600_000, name: "r7", ephemeral: true },
+    ...{ from: ["192.0.2.0/24", "::1/128"], subnet: "10.5.9.0/24" },
+  });
+});
+
+t.test("a token for everybody, or for long, is asked about first", async (t) => {
+  const machine = await Machine.open(t);
+  const cases = [
+    [["--uses", "unlimited"], /bring in any number of hosts\n/],
+    [["--ttl", "365d"], /bring in hosts for 365 d\n/],
+    [["--ttl", "31d", "--uses", "unlimited"], /any number of hosts for 31 d\n/],
+  ] as const;
+  for (const [flags, warning] of cases) {
+    const { status, err } = await machine.type("token", "create", ...flags);
+    t.equal(status, 2);
+    t.match(err, warning);
+    t.match(err, /fix .*--yes/);
+  }
+  t.same(machine.service.calls, []);
+  t.equal((await machine.type("token", "create", "--ttl", "30d")).status, 0);
+});
+
+t.test("a host is not renumbered by a slip of the finger", async (t) => {
+  const machine = await Machine.open(t);
+  const { status, err } = await machine.type("lease", "move", "host1", "10.5.9.0/24");
+  t.equal(status, 2);
+  t.match(err, /lose their network[^]*denim lease move host1 10\.5\.9\.0\/24 --yes/);
+  t.same(machine.service.calls, []);
 });
 
 t.test("leaving is never a slip of the finger", async (t) => {

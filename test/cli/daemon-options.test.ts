@@ -12,6 +12,7 @@ import {
   networkText,
   settingsOf,
   withEnvironment,
+  withFile,
 } from "../../src/cli/daemon-options.ts";
 import { formatAddress } from "../../src/ip/address.ts";
 import { temporaryFolder } from "../support/folders.ts";
@@ -31,18 +32,42 @@ t.test("everything has a default", async (t) => {
     socketPath: "/run/denim/denim.sock",
     readSocketPath: undefined,
     subnetFile: "/run/flannel/subnet.env",
+    backendsDir: "/etc/denim/backends",
+    commandsAllow: "/etc/denim/commands.allow",
+    cniConflist: undefined,
     listen: { host: "::", port: 7470 },
     advertise: undefined,
     apiPort: 7475,
+    etcd: undefined,
     iface: undefined,
+    ifaceRegex: undefined,
+    ifaceCanReach: undefined,
     publicIp: undefined,
+    publicIpv6: undefined,
     seeds: [],
     profile: "lan",
+    zone: undefined,
+    allowOverlap: false,
     acceptExpiredLease: false,
+    ipMasq: true,
+    forwardRules: true,
     disk: { lowBytes: 268_435_456, ballastBytes: 33_554_432 },
     version: "1.2.3",
   });
   t.equal(nameOf(flagsOf("")), hostname().split(".")[0]);
+});
+
+t.test("what is not given may stand in the service's file of variables", async (t) => {
+  const text = "DENIM_STATE_DIR='/srv/denim'\nDENIM_ZONE=rack7\nDENIM_NAME=\nDENIM_PROFILE=wan\n";
+  const flags = (line: string, text: string) => {
+    const command = addDaemonOptions(new Command());
+    command.parse(line.split(" ").filter(Boolean), { from: "user" });
+    return withFile(command, command.opts<DaemonFlags>(), text);
+  };
+  const { stateDir, zone, name, profile, subnetFile } = flags("--zone rack8", text);
+  t.same([stateDir, zone, name, profile], ["/srv/denim", "rack8", undefined, "wan"]);
+  t.equal(subnetFile, "/run/flannel/subnet.env");
+  t.throws(() => flags("", "DENIM_PROFILE=moon\n"), { code: "CONFIG_INVALID" });
 });
 
 t.test("room on the disk is said in MiB", async (t) => {
@@ -50,6 +75,33 @@ t.test("room on the disk is said in MiB", async (t) => {
   t.same(disk, { lowBytes: 0, ballastBytes: 8_388_608 });
   for (const text of ["-1", "1.5", "many", ""]) {
     t.throws(() => settingsOf({ ...flagsOf(""), ballast: text }, "1", []), { code: "USAGE" });
+  }
+});
+
+t.test("a zone is a word", async (t) => {
+  t.equal(settings("--zone eu-west/rack.7").zone, "eu-west/rack.7");
+  for (const zone of ["two words", "-x", "ä", "x".repeat(64)]) {
+    t.throws(() => settingsOf({ ...flagsOf(""), zone }, "1", []), { code: "USAGE" }, zone);
+  }
+  t.equal(settingsOf({ ...flagsOf(""), zone: "" }, "1", []).zone, undefined);
+});
+
+t.test("the data interface can be chosen by a pattern, or by what it reaches", async (t) => {
+  const found = settings(
+    "--iface-regex ^eth[0-9]$ --iface-can-reach 10.0.0.9 --public-ipv6 fd00::7",
+  );
+  t.ok(found.ifaceRegex!.test("eth7"));
+  t.equal(formatAddress(found.ifaceCanReach!), "10.0.0.9");
+  t.equal(formatAddress(found.publicIpv6!), "fd00::7");
+  for (
+    const line of [
+      "--iface-regex (",
+      "--iface-can-reach web1",
+      "--public-ip 10.0.0",
+      "--public-ipv6 192.0.2.7",
+    ]
+  ) {
+    t.throws(() => settings(line), { code: "USAGE", fix: new RegExp(line.split(" ")[0]!) }, line);
   }
 });
 
@@ -73,11 +125,43 @@ t.test("a port is a number, or off", async (t) => {
   for (const wrong of [":7470", "10.0.0.1:0", "a b".replace(" ", "/"), "10.0.0.1:99999"]) {
     t.throws(() => settings(`--listen ${wrong}`), { code: "CONFIG_INVALID" }, wrong);
   }
-  t.throws(() => settings("--public-ip here"), { code: "CONFIG_INVALID" });
+  t.throws(() => settings("--public-ip here"), { code: "USAGE" });
 });
 
-t.test("what is not there yet is refused, not ignored", async (t) => {
-  t.throws(() => settings("--ip-masq"), { code: "USAGE", why: /FLANNEL_IPMASQ=false/ });
+t.test("etcd's face has an address of this host alone, and a path", async (t) => {
+  t.same(settings("--etcd-listen 127.0.0.1:2379 --etcd-prefix /kube-centos//network/").etcd, {
+    host: "127.0.0.1",
+    port: 2379,
+    prefix: "/kube-centos/network",
+    isRequired: true,
+  });
+  t.equal(settings("--etcd-listen [::1]:2379").etcd!.prefix, "/coreos.com/network");
+  t.equal(settings("--etcd-listen localhost:4001").etcd!.port, 4001);
+  t.equal(settings("--etcd-listen off").etcd, undefined);
+  for (const wrong of ["127.0.0.1", "0.0.0.0:2379", "192.0.2.1:2379", "web1:2379", ":2379", "x"]) {
+    t.throws(() => settings(`--etcd-listen ${wrong}`), { code: "USAGE" }, wrong);
+  }
+  for (const wrong of ["/", "network", "/a/../b", "/a/./b"]) {
+    t.throws(() => settings(`--etcd-prefix ${wrong}`), { code: "USAGE" }, wrong);
+  }
+});
+
+t.test("containers are masqueraded and let through unless one says no", async (t) => {
+  const of = (line: string, env = {}) => {
+    const { ipMasq, forwardRules } = settingsOf(withEnvironment(flagsOf(line), env), "1", []);
+    return [ipMasq, forwardRules];
+  };
+  t.same(of(""), [true, true]);
+  t.same(of("--ip-masq --forward-rules"), [true, true]);
+  t.same(of("--no-ip-masq"), [false, true]);
+  t.same(of("--no-forward-rules"), [true, false]);
+  const no = { DENIM_IP_MASQ: "false", DENIM_FORWARD_RULES: "no" };
+  t.same(of("", no), [false, false]);
+  t.same(of("--ip-masq", no), [true, false], "what is typed counts");
+  t.throws(() => of("", { DENIM_IP_MASQ: "maybe" }), { code: "USAGE" });
+});
+
+t.test("a profile that nobody knows is refused", async (t) => {
   t.throws(() => flagsOf("--profile moon"));
 });
 
@@ -90,10 +174,6 @@ t.test("a switch's variable says yes or no", async (t) => {
   for (const no of [undefined, "", "0", "false", "no", "off"]) t.equal(isOn(no), false, String(no));
   t.equal(isOn("false", "--accept-expired-lease"), true, "what is typed counts");
   t.throws(() => isOn("maybe"), { code: "USAGE" });
-  const masq = withEnvironment(flagsOf(""), { DENIM_IP_MASQ: "false" });
-  t.equal(settingsOf(masq, "1", []).version, "1");
-  const on = withEnvironment(flagsOf(""), { DENIM_IP_MASQ: "true" });
-  t.throws(() => settingsOf(on, "1", []), { code: "USAGE" });
 });
 
 t.test("a network is a block of either family, JSON, or a file", async (t) => {

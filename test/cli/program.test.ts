@@ -62,6 +62,7 @@ t.test("every part of the program works on this runtime", async (t) => {
     "store",
     "api",
     "kernel",
+    "rules",
     "transport",
     "node",
   ]);
@@ -78,6 +79,6 @@ t.test("a part that does not work is named, and the others are still tried", asy
   ]);
   const { status, out, err } = await denim("self-test --foreign /nowhere.ts");
   t.equal(status, 9);
-  t.match(out, /foreign +FAILED +Cannot load \/nowhere\.ts/);
+  t.match(out, /foreign +FAILED +There is no backend in \/nowhere\.ts/);
   t.match(err, /CHECKS_FAILED/);
 });

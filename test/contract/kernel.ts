@@ -6,11 +6,13 @@ import {
   type Change,
   type Kernel,
   type KernelRoute,
-  type Route,
   ROUTE_PROTOCOL,
 } from "../../src/plan/kernel.ts";
+import type { OnLink, Route } from "../../src/plan/wanted.ts";
 import { formatWanted } from "../../src/plan/text.ts";
 import { route } from "../support/routes.ts";
+import { linksContract } from "./kernel-links.ts";
+import { onLinksContract } from "./kernel-on-links.ts";
 
 /** A machine with `eth0` (10.0.0.1/24, fd00::1/64) and `eth1` (10.1.0.1/24), both up. */
 export interface Machine {
@@ -19,6 +21,13 @@ export interface Machine {
   putRoute(route: Route, protocol: number): void;
   dropRoute(destination: string): void;
   setLink(name: string, state: "up" | "down"): void;
+  /** A vxlan link, down, with as much of Denim's mark as is said. */
+  putLink(name: string, mark: { group?: number; alias?: string }): void;
+  changeLink(name: string, change: { mtu?: number; mac?: string }): void;
+  dropLink(name: string): void;
+  /** `ip address`, `ip neigh`, `bridge fdb`, as a person types it. */
+  put(item: OnLink): void;
+  drop(item: OnLink): void;
 }
 
 const add = (item: Route): Change => ({ kind: "add", item });
@@ -110,6 +119,31 @@ export function kernelContract(
     t.same(await lines(kernel), ["10.42.2.0/24 via 10.0.0.3 dev eth0"]);
   });
 
+  t.test("a route says that nobody is there, and is one again", { skip }, async (t) => {
+    const { kernel } = await open(t);
+    const old = route("10.42.2.0/24", "10.0.0.2");
+    const item: Route = { ...route("10.42.2.0/24", undefined, ""), unreachable: true };
+    await kernel.apply([add(old)]);
+    const there = await kernel.apply([{ kind: "replace", old, item }]);
+    t.equal(there[0]?.error, undefined);
+    t.same(await lines(kernel), ["unreachable 10.42.2.0/24"]);
+    const [found] = (await kernel.read()).routes.filter(ours);
+    t.same([found?.device, found?.unreachable, found?.plain], ["", true, true]);
+    const back = await kernel.apply([{ kind: "replace", old: item, item: old }]);
+    t.equal(back[0]?.error, undefined);
+    t.same(await lines(kernel), ["10.42.2.0/24 via 10.0.0.2 dev eth0"]);
+  });
+
+  t.test("so does one of IPv6", wantsIpv6, async (t) => {
+    const { kernel } = await open(t);
+    const item: Route = { ...route("fd42:2::/64", undefined, ""), unreachable: true };
+    t.equal((await kernel.apply([add(item)]))[0]?.error, undefined);
+    const found = (await kernel.read()).routes.find((route) => ours(route) && route.unreachable);
+    t.same([found?.device, found?.metric, found?.plain], ["", 1024, true]);
+    t.equal((await kernel.apply([remove(item)]))[0]?.error, undefined);
+    t.same(await lines(kernel, ROUTE_PROTOCOL, 6), []);
+  });
+
   t.test("the kernel says in its own words why not", { skip }, async (t) => {
     const { kernel } = await open(t);
     const [gateway, device] = await kernel.apply([
@@ -195,6 +229,9 @@ export function kernelContract(
     here.stop();
     t.equal(gone.count(), 0);
   });
+
+  linksContract(t, open, options);
+  onLinksContract(t, open, options);
 }
 
 function ours(found: KernelRoute): boolean {
@@ -210,13 +247,16 @@ async function lines(
   return (await kernel.read()).routes
     .filter((found) => found.protocol === protocol && found.destination.family === family)
     .filter((found) => !formatPrefix(found.destination).startsWith("fe80:"))
-    .map(({ destination, via, device, onlink }) =>
-      formatWanted({ kind: "route", destination, ...(via ? { via } : {}), device, onlink })
+    .map(({ destination, via, device, onlink, unreachable = false }) =>
+      formatWanted({
+        ...{ kind: "route", destination, device, onlink, unreachable },
+        ...(via ? { via } : {}),
+      })
     )
     .sort();
 }
 
-function watched(kernel: Kernel) {
+export function watched(kernel: Kernel) {
   let calls = 0;
   let wake = () => {};
   const stop = kernel.watch(() => {

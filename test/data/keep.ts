@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { foundCluster } from "../../src/agent/founding.ts";
-import { noteStart } from "../../src/agent/starts.ts";
+import { foundCluster } from "../../src/agent/entry/founding.ts";
+import { noteStart } from "../../src/agent/entry/starts.ts";
 import { hex } from "../../src/base/bytes.ts";
 import { sleep, systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";

@@ -41,3 +41,11 @@ t.test("a public range is warned about", async (t) => {
     t.equal(publicRangeWarning(parsePrefix(block)), undefined, block);
   }
 });
+
+t.test("each family is looked at by itself", async (t) => {
+  const six = parsePrefix("fd42::/48");
+  const lan = ["fd42:0:0:7::/64", "10.42.0.0/16", "::/0"]
+    .map((destination) => kernelRoute(destination, undefined, { protocol: 2 }));
+  t.same(overlappingRoutes(six, lan), [lan[0]]);
+  t.same(overlappingRoutes(six, lan, { own: [parsePrefix("fd42:0:0:7::/64")] }), []);
+});

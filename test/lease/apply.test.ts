@@ -4,7 +4,15 @@ import { type Canonical, canonical } from "../../src/base/canonical.ts";
 import { apply, applyGroup } from "../../src/lease/apply.ts";
 import { type Command, decodeEntry, encodeEntry } from "../../src/lease/command.ts";
 import { State } from "../../src/lease/state.ts";
-import { attributes, EPOCH, HOUR_MS, initCommand, joiner, Ledger } from "../support/ledger.ts";
+import {
+  attributes,
+  EPOCH,
+  HOUR_MS,
+  initCommand,
+  joiner,
+  Ledger,
+  WALL_MS,
+} from "../support/ledger.ts";
 
 /** Everything that is in a state, as one text. */
 function content(state: State): string {
@@ -72,6 +80,22 @@ t.test("a change of the Raft group becomes a record", async (t) => {
   t.equal(ledger.state.revision, ledger.index);
 });
 
+t.test("who leaves the group gets another raft id for the next time", async (t) => {
+  const ledger = Ledger.open();
+  for (const n of [1, 2]) ledger.join(n, { role: "server" });
+  const idOf = (n: number) => ledger.state.get("node", `id${n}`)!.body.raftId;
+  const change = (voters: number[], learners: number[]) =>
+    applyGroup(ledger.state, ++ledger.index, { voters, learners });
+  change([1, 2], [3]);
+  change([1], [2, 3]);
+  t.same([idOf(0), idOf(1), idOf(2)], [1, 2, 3], "a standby stays what it is");
+  change([1], [3]);
+  t.same([idOf(0), idOf(1), idOf(2)], [1, 4, 3]);
+  change([1], []);
+  t.same([idOf(0), idOf(1), idOf(2)], [1, 4, 5]);
+  t.equal(ledger.join(3, { role: "server" }).raftId, 6);
+});
+
 t.test("equal entries lead to equal states, from whatever point they are applied", async (t) => {
   const node = fc.integer({ min: 0, max: 6 });
   const command: fc.Arbitrary<Command> = fc.oneof(
@@ -92,6 +116,14 @@ t.test("equal entries lead to equal states, from whatever point they are applied
       leases: [{ key: `10.5.${n}.0/24`, revision: n + 2 }],
     })),
     node.map((n): Command => ({ kind: "reservation.put", subnet: `10.5.${n}.0/24` })),
+    node.map((n): Command => ({ kind: "lease.move", node: `id${n}`, subnet: "10.5.6.0/24" })),
+    node.map((n): Command => ({
+      ...{ kind: "token.create", tokenId: "t", secretHash: "ff", role: "agent", uses: 1 },
+      ...{ expiresWallMs: WALL_MS + n * HOUR_MS, subnet: `10.5.${n}.0/24` },
+    })),
+    node.map((n): Command => ({ kind: "node.join", tokenId: "t", node: joiner(n) })),
+    fc.constant<Command>({ kind: "token.revoke", tokenId: "t" }),
+    fc.constant<Command>({ kind: "tick" }),
     node.map((n): Command => ({
       kind: "cluster.fork-seen",
       ...{ epoch: EPOCH, other: { n: 1, random: `${n}` } },

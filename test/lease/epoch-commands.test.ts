@@ -1,7 +1,7 @@
 import t from "tap";
 import { applyGroup } from "../../src/lease/apply.ts";
 import { theCluster, theGroup } from "../../src/lease/state.ts";
-import { DAY_MS, EPOCH, HOUR_MS, LATER, Ledger, WALL_MS } from "../support/ledger.ts";
+import { DAY_MS, EPOCH, HOUR_MS, LATER, Ledger, OPEN_TOKEN, WALL_MS } from "../support/ledger.ts";
 
 const FORK = { n: 1, random: "00000000000000cc" };
 
@@ -30,6 +30,30 @@ t.test("a server goes on, and only into a later epoch", async (t) => {
   t.throws(() => ledger.reform(LATER, "id1"), { code: "NOT_A_MEMBER", message: /never held/ });
   t.throws(() => ledger.reform(LATER, "id9"), { code: "NOT_A_MEMBER" });
   t.throws(() => ledger.reform(FORK), { code: "EPOCH_MISMATCH" });
+});
+
+t.test("a restored state has none of its tokens, nor what they had set aside", async (t) => {
+  const ledger = Ledger.open();
+  ledger.do({ ...OPEN_TOKEN, tokenId: "t", uses: 1, subnet: "10.5.77.0/24" });
+  ledger.do({ kind: "reservation.put", subnet: "10.5.78.0/24", nodeName: "web9" });
+  const place = { storeId: "new", csrKey: "key", certificateEndsWallMs: WALL_MS };
+  const kept = ledger.copy();
+  kept.reform();
+  t.equal([...kept.state.all("reservation")].length, 2, "a recovery has lost none");
+  ledger.do({ kind: "cluster.reform", epoch: LATER, reason: "restore", node: "id0", place });
+  t.same([...ledger.state.all("token")], []);
+  t.same([...ledger.state.all("reservation")].map(({ key }) => key), ["10.5.78.0/24"]);
+  t.same([theGroup(ledger.state).voters, theCluster(ledger.state)!.lastRaftId], [[2], 2]);
+});
+
+t.test("a certificate that was renewed in what was lost is not forgotten too early", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1, { certificateEndsWallMs: WALL_MS + 90 * DAY_MS });
+  ledger.wallMs += 80 * DAY_MS;
+  ledger.reform();
+  ledger.do({ kind: "node.remove", node: "id1" });
+  const { untilWallMs } = ledger.state.get("tombstone", "id1")!.body;
+  t.equal(untilWallMs, ledger.wallMs + 90 * DAY_MS);
 });
 
 t.test("a state without deadlines, as an agent has it, gets them", async (t) => {

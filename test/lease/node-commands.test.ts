@@ -1,4 +1,5 @@
 import t from "tap";
+import type { Canonical } from "../../src/base/canonical.ts";
 import { applyGroup } from "../../src/lease/apply.ts";
 import type {
   Command,
@@ -9,7 +10,15 @@ import type {
 } from "../../src/lease/command.ts";
 import { FEATURES } from "../../src/lease/feature-level.ts";
 import type { Role } from "../../src/lease/records.ts";
-import { attributes, DAY_MS, HOUR_MS, joiner, Ledger, WALL_MS } from "../support/ledger.ts";
+import {
+  attributes,
+  DAY_MS,
+  HOUR_MS,
+  joiner,
+  Ledger,
+  OPEN_TOKEN,
+  WALL_MS,
+} from "../support/ledger.ts";
 
 function withToken(uses: number | null, expiresWallMs = WALL_MS + HOUR_MS): Ledger {
   const ledger = Ledger.open();
@@ -20,7 +29,8 @@ function withToken(uses: number | null, expiresWallMs = WALL_MS + HOUR_MS): Ledg
   return ledger;
 }
 
-const usesLeft = (ledger: Ledger) => ledger.state.get("token", "t")?.body.usesLeft;
+const usesLeft = (ledger: Ledger, tokenId = "t") =>
+  ledger.state.get("token", tokenId)?.body.usesLeft;
 const nodeOf = (ledger: Ledger, id: string) => ledger.state.get("node", id)?.body;
 
 t.test("a join answers with a name, a lease and, for a server, a raft id", async (t) => {
@@ -50,9 +60,21 @@ t.test("a join whose answer was lost is answered again and costs one use", async
   t.throws(() => ledger.join(2, {}, "t"), { code: "TOKEN_USED" });
 });
 
+t.test("it is answered again with a token that is used up, has expired or is gone", async (t) => {
+  const ledger = withToken(1);
+  const first = ledger.join(1, {}, "t");
+  ledger.wallMs += 30 * DAY_MS;
+  ledger.do({ ...OPEN_TOKEN, tokenId: "new" });
+  t.equal(ledger.state.get("token", "t"), undefined);
+  const certificateEndsWallMs = ledger.wallMs + 500 * DAY_MS;
+  t.same(ledger.join(1, { certificateEndsWallMs }, "t"), first);
+  const { certificateEndsWallMs: endsWallMs } = nodeOf(ledger, "id1")!;
+  t.equal(endsWallMs, certificateEndsWallMs, "the certificate that it gets now ends later");
+});
+
 t.test("a token is refused when it is unknown, has expired or is used up", async (t) => {
   const ledger = withToken(2);
-  t.throws(() => ledger.join(1, {}, "other"), { code: "TOKEN_INVALID" });
+  t.throws(() => ledger.join(1, {}, "other"), { code: "TOKEN_UNKNOWN" });
   ledger.join(1, {}, "t");
   ledger.wallMs = WALL_MS + HOUR_MS;
   t.throws(() => ledger.join(2, {}, "t"), {
@@ -168,9 +190,14 @@ t.test("tombstones go when the last certificate has ended", async (t) => {
   ledger.do({ kind: "node.remove", node: "id1" });
   t.ok(ledger.state.get("tombstone", "id1"));
   ledger.join(2);
+  ledger.join(3);
   ledger.wallMs += 2 * HOUR_MS;
   ledger.do({ kind: "node.remove", node: "id2" });
-  t.same([...ledger.state.all("tombstone")].map(({ key }) => key), ["id2"]);
+  const gone = () => [...ledger.state.all("tombstone")].map(({ key }) => key);
+  t.same(gone(), ["id1", "id2"], "another server's clock may still be before that end");
+  ledger.wallMs += DAY_MS;
+  ledger.do({ kind: "node.remove", node: "id3" });
+  t.same(gone(), ["id2", "id3"]);
 });
 
 t.test("facts of a node change with a revision, and only when they change", async (t) => {
@@ -233,6 +260,7 @@ t.test("who comes back with an empty store has a new raft id and the lease it ha
   ledger.do({ kind: "node.update", node: "id1", incarnation: { counter: 7, startId: "old" } });
   const before = nodeOf(ledger, "id1")!;
   const answer = {
+    ...{ name: "host1", role: "server" },
     raftId: 3,
     epoch: { n: 1, random: "00000000000000aa" },
     incarnation: { counter: 8, startId: "new" },
@@ -253,6 +281,7 @@ t.test("an agent that comes back has a new start and no raft id", async (t) => {
   const ledger = Ledger.open();
   ledger.join(1);
   t.same(ledger.do(rejoin("id1", "new", "agent")), {
+    ...{ name: "host1", role: "agent" },
     raftId: null,
     epoch: { n: 1, random: "00000000000000aa" },
     incarnation: { counter: 1, startId: "new" },
@@ -274,4 +303,129 @@ t.test("in a hold, who joined in what was lost is taken back with its empty stor
   t.same([answer.raftId, answer.epoch.n], [2, 2]);
   const { name, role, raftId } = nodeOf(ledger, "id9")!;
   t.same([name, role, raftId], ["web", "server", 2]);
+});
+
+/** Comes back by a token, with what a key is called. */
+function byToken(node: string, tokenId: string, csrKey: string, startId = "new") {
+  const proof = { tokenId, csrKey, certificateEndsWallMs: WALL_MS + 99 * DAY_MS };
+  return { ...rejoin(node, startId, "agent"), proof };
+}
+
+/** A token for `uses`, that was made for a node where one is named. */
+function give(ledger: Ledger, tokenId: string, uses: number, node?: string): void {
+  ledger.do({ ...OPEN_TOKEN, tokenId, uses, ...(node === undefined ? {} : { node }) });
+}
+
+t.test("a token and its key bring a node back; asked again, it costs nothing", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1, { certificateEndsWallMs: WALL_MS + 90 * DAY_MS });
+  give(ledger, "once", 1);
+  const first = ledger.do(byToken("id1", "once", "key1")) as RejoinAnswer;
+  t.same([first.name, first.role, usesLeft(ledger, "once")], ["host1", "agent", 0]);
+  t.equal(nodeOf(ledger, "id1")!.certificateEndsWallMs, WALL_MS + 99 * DAY_MS);
+  t.same(ledger.do(byToken("id1", "once", "key1")), first as unknown as Canonical);
+  t.throws(() => ledger.do(byToken("id1", "once", "key1", "newer")), { code: "TOKEN_USED" });
+});
+
+t.test("who is given a certificate again is remembered for as long as that is good", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1, { certificateEndsWallMs: WALL_MS + 90 * DAY_MS });
+  give(ledger, "any", 1);
+  const trust = { cas: ["aa"], issuer: "aa" };
+  ledger.do({ kind: "node.update", node: "id1", trust });
+  const asked = byToken("id1", "any", "key1");
+  const until = (days: number) => ({ certificateEndsWallMs: WALL_MS + days * DAY_MS });
+  const again = (days: number) =>
+    ledger.do({ ...asked, proof: { ...asked.proof, ...until(days) } });
+  const endsWallMs = () => nodeOf(ledger, "id1")!.certificateEndsWallMs;
+  again(80);
+  t.equal(endsWallMs(), WALL_MS + 90 * DAY_MS, "one from before is good for longer");
+  t.equal(nodeOf(ledger, "id1")!.trust, undefined, "its old certificate is gone from its disk");
+  again(150);
+  t.equal(endsWallMs(), WALL_MS + 150 * DAY_MS, "the same request again gets a new one, too");
+});
+
+t.test("a token alone takes nobody's place, whatever else is known of it", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.join(2);
+  ledger.do({ kind: "node.update", node: "id1", incarnation: { counter: 1, startId: "seen" } });
+  for (const startId of ["new", "seen"]) {
+    t.throws(() => ledger.do(byToken("id1", "open", "thief", startId)), {
+      code: "JOIN_REFUSED",
+      fix: /token create --node host1/,
+    });
+  }
+  give(ledger, "for2", 1, "id2");
+  t.throws(() => ledger.do(byToken("id1", "for2", "key1")), {
+    code: "TOKEN_INVALID",
+    message: /not made for host1/,
+  });
+  t.same([usesLeft(ledger, "for2"), nodeOf(ledger, "id1")!.csrKey], [1, "key1"]);
+});
+
+t.test("a token for that node brings it back with another key, and lets nobody join", async (t) => {
+  const ledger = Ledger.open();
+  const { lease } = ledger.join(1);
+  give(ledger, "for1", 1, "id1");
+  t.throws(() => ledger.join(3, {}, "for1"), { code: "TOKEN_INVALID", fix: /denim rejoin/ });
+  ledger.do(byToken("id1", "for1", "key of today"));
+  t.equal(nodeOf(ledger, "id1")!.csrKey, "key of today");
+  t.same(ledger.subnetsOf(1), lease.subnets);
+  t.throws(() => ledger.do(byToken("id1", "open", "key1", "newer")), { code: "JOIN_REFUSED" });
+});
+
+t.test("a token brings no removed node back, nor one that nobody knows", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1);
+  ledger.do({ kind: "node.remove", node: "id1" });
+  t.throws(() => ledger.do(byToken("id1", "open", "key1")), {
+    code: "NOT_A_MEMBER",
+    why: /removed/,
+  });
+  t.throws(() => ledger.do(byToken("id9", "open", "key9")), { code: "NOT_A_MEMBER" });
+  ledger.reform();
+  t.throws(() => ledger.do(byToken("id9", "open", "key9")), { code: "JOIN_REFUSED" });
+  give(ledger, "for9", 1, "id9");
+  ledger.do(byToken("id9", "for9", "key9"));
+  t.same([nodeOf(ledger, "id9")!.name, nodeOf(ledger, "id9")!.csrKey], ["web", "key9"]);
+});
+
+t.test("a zone is kept until another is said, or none", async (t) => {
+  const ledger = Ledger.open();
+  ledger.join(1, { zone: "rack1" });
+  ledger.join(2);
+  t.equal(nodeOf(ledger, "id1")?.zone, "rack1");
+  t.notOk("zone" in nodeOf(ledger, "id2")!, "who says none has the record of old");
+  ledger.do({ kind: "node.update", node: "id1", version: "0.2.0" });
+  t.equal(nodeOf(ledger, "id1")?.zone, "rack1");
+  ledger.do({ kind: "node.update", node: "id1", zone: "rack2" });
+  t.equal(nodeOf(ledger, "id1")?.zone, "rack2");
+  ledger.do({ kind: "node.update", node: "id1", zone: "" });
+  t.notOk("zone" in nodeOf(ledger, "id1")!);
+  const { revision } = ledger.state;
+  ledger.do({ kind: "node.update", node: "id2", zone: "" });
+  t.equal(ledger.state.revision, revision, "no news");
+});
+
+t.test("who leaves may keep its subnet for its name", async (t) => {
+  const ledger = Ledger.open();
+  const subnet = ledger.joinedSubnet(1);
+  ledger.do({ kind: "node.leave", node: "id1", keepLease: true });
+  t.same(ledger.state.get("reservation", subnet)?.body, { nodeName: "host1" });
+  t.not(ledger.joinedSubnet(2), subnet, "nobody else gets it");
+  const back = ledger.join(3, { nodeId: "id3", name: "host1", csrKey: "new" });
+  t.same(back.lease.subnets, [subnet]);
+});
+
+t.test("who leaves keeps its subnet though the lease ran out while it waited", async (t) => {
+  const ledger = Ledger.open();
+  const subnet = ledger.joinedSubnet(1);
+  ledger.pass(2 * DAY_MS);
+  ledger.expireAll();
+  t.same(ledger.subnetsOf(1), []);
+  ledger.do({ kind: "node.leave", node: "id1", keepLease: true });
+  t.same(ledger.state.get("reservation", subnet)?.body, { nodeName: "host1" });
+  const back = ledger.join(3, { nodeId: "id3", name: "host1", csrKey: "new" });
+  t.same(back.lease.subnets, [subnet], "and does not wait for it");
 });

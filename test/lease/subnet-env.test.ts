@@ -1,6 +1,6 @@
 import t from "tap";
 import { parsePrefix } from "../../src/ip/prefix.ts";
-import { renderSubnetEnv } from "../../src/lease/subnet-env.ts";
+import { parseSubnetEnv, renderSubnetEnv } from "../../src/lease/subnet-env.ts";
 
 const prefixes = (...texts: string[]) => texts.map(parsePrefix);
 
@@ -45,4 +45,36 @@ t.test("IPv6 alone has its own lines only", async (t) => {
     "FLANNEL_IPV6_NETWORK=fd00:42::/48\nFLANNEL_IPV6_SUBNET=fd00:42:0:7::1/64\n" +
       "FLANNEL_MTU=1420\nFLANNEL_IPMASQ=true\n",
   );
+});
+
+t.test("what was rendered is read back", async (t) => {
+  const text = renderSubnetEnv({
+    networks: prefixes("10.42.0.0/16", "2001:cafe:42::/56"),
+    subnets: prefixes("10.42.7.0/24", "2001:cafe:42:7::/64"),
+    mtu: 1450,
+    ipMasq: true,
+  });
+  t.same(parseSubnetEnv(text), {
+    gateway: "10.42.7.1/24",
+    gatewayV6: "2001:cafe:42:7::1/64",
+    network: "10.42.0.0/16",
+    networkV6: "2001:cafe:42::/56",
+    mtu: 1450,
+    ipMasq: true,
+  });
+});
+
+t.test("a file that a person wrote is read as a shell would", async (t) => {
+  const read = parseSubnetEnv(
+    "# mine\nFLANNEL_SUBNET=10.1.1.1/24\nexport FLANNEL_SUBNET=\"10.1.2.1/24\"\nFLANNEL_MTU='1400'\n",
+  );
+  t.same([read.gateway, read.mtu, read.ipMasq, read.network], [
+    ...["10.1.2.1/24", 1400, undefined, undefined],
+  ]);
+});
+
+t.test("a file without a subnet, or with one that is none, is refused", async (t) => {
+  for (const text of ["", "FLANNEL_MTU=1400\n", "FLANNEL_SUBNET=\n", "FLANNEL_SUBNET=10.1.1.0\n"]) {
+    t.throws(() => parseSubnetEnv(text), { code: "CONFIG_INVALID" }, text);
+  }
 });

@@ -24,29 +24,39 @@ t.test("tokens that ended a week ago are forgotten when a new one is made", asyn
   t.same([...ledger.state.all("token")].map(({ key }) => key), ["open", "new"]);
 });
 
-t.test("a revoked token lets nobody in", async (t) => {
+t.test("a revoked token lets nobody in, and is remembered as one", async (t) => {
   const ledger = Ledger.open();
   ledger.do({ kind: "token.revoke", tokenId: "open" });
-  t.throws(() => ledger.join(1), { code: "TOKEN_INVALID" });
-  t.throws(() => ledger.do({ kind: "token.revoke", tokenId: "open" }), { code: "NOT_FOUND" });
+  const why = `somebody ended it on ${new Date(WALL_MS).toISOString()}`;
+  t.throws(() => ledger.join(1), { code: "TOKEN_REVOKED", why });
+  const { revision } = ledger.state;
+  ledger.do({ kind: "token.revoke", tokenId: "open" });
+  t.equal(ledger.state.revision, revision, "once");
+  t.throws(() => ledger.do({ kind: "token.revoke", tokenId: "none" }), { code: "NOT_FOUND" });
+  t.throws(() => ledger.join(1, {}, "none"), { code: "TOKEN_UNKNOWN" });
 });
 
-t.test("a subnet is set aside only where it is one, and nobody else has it", async (t) => {
+t.test("blocks that joiners may come from are kept as blocks", async (t) => {
   const ledger = Ledger.open();
-  ledger.join(1);
-  const put = (subnet: string, nodeName?: string) =>
-    ledger.do({
-      ...{ kind: "reservation.put" as const, subnet },
-      ...(nodeName === undefined ? {} : { nodeName }),
-    });
-  t.same(put("10.5.9.7/24", "host9"), { subnet: "10.5.9.0/24" });
-  t.same(put("10.5.2.0/24", "host1"), { subnet: "10.5.2.0/24" }, "its holder may keep it");
-  t.throws(() => put("10.5.2.0/24", "host2"), { code: "LEASE_TAKEN" });
-  for (const wrong of ["10.5.9.0/25", "10.9.0.0/24", "10.5.0.0/24", "x"]) {
-    t.throws(() => put(wrong), { code: "CONFIG_INVALID" });
-  }
-  ledger.do({ kind: "reservation.remove", subnet: "10.5.9.9/24" });
-  t.throws(() => ledger.do({ kind: "reservation.remove", subnet: "10.5.9.0/24" }), {
-    code: "NOT_FOUND",
+  ledger.do({ ...token("t"), from: ["192.0.2.77/24", "2001:DB8::1/64"] } as Command);
+  t.same(ledger.state.get("token", "t")?.body.from, ["192.0.2.0/24", "2001:db8::/64"]);
+  t.throws(() => ledger.do({ ...token("u"), from: ["here"] } as Command), {
+    code: "CONFIG_INVALID",
   });
+});
+
+t.test("a token without limits is kept as it always was", async (t) => {
+  const ledger = Ledger.open();
+  ledger.do(token("t"));
+  t.same(Object.keys(ledger.state.get("token", "t")!.body).sort(), [
+    ...["createdWallMs", "expiresWallMs", "role", "secretHash", "usesLeft"],
+  ]);
+});
+
+t.test("what a token makes of a host is in its record alone", async (t) => {
+  const ledger = Ledger.open();
+  ledger.do({ ...token("t"), ephemeral: true } as Command);
+  t.equal(ledger.join(1, {}, "t").lease.ttlMs, 10 * 60_000);
+  t.equal(ledger.renew(1).ttlMs, 10 * 60_000, "and so at each renewal");
+  t.equal(ledger.join(2).lease.ttlMs, DAY_MS);
 });

@@ -21,6 +21,7 @@ t.test("the scripts beside this test come out as written", async (t) => {
     "PASS figure-8",
     "PASS leader-removal",
     "PASS learner-promotion",
+    "PASS lost-news",
     "PASS snapshot-races",
   ]);
 });

@@ -87,6 +87,7 @@ function placeOf(message: Message): { term: number; index: number } {
   }
 }
 
+/** How far the refuser knows the log to be committed is not in the scripts' language. */
 function refusalOf(message: Message): number | undefined {
   if (message.kind === "append-rejected") return message.hintIndex;
   return "granted" in message && !message.granted ? 0 : undefined;

@@ -3,6 +3,7 @@ import t, { type Test } from "tap";
 import { attributes, initCommand, joiner, LATER, OPEN_TOKEN, WALL_MS } from "../support/ledger.ts";
 import { fastClock, until } from "../support/fast-clock.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
+import { openPort } from "../support/cluster-port.ts";
 import { testCluster } from "../support/pki.ts";
 import { openServer, TestAgent } from "../support/remote-rig.ts";
 
@@ -177,6 +178,22 @@ t.test("where nobody has a leader everybody stays", async (t) => {
   t.same(servers.map(({ follows }) => follows.length), [1, 0]);
 });
 
+t.test("while nobody leads, the server's word counts on which voters are there", async (t) => {
+  const memory = new MemoryCluster(fastClock(10));
+  const server = await openServer(t, pki, memory);
+  const agent = new TestAgent(t);
+  agent.servers = [server.address];
+  await agent.start(t, pki);
+  await until("it follows a leader", () => agent.remote.view().leaderNode === "id0");
+  t.same(agent.remote.reachable, []);
+  memory.loseLeader();
+  await until("it hears that there is none", () => agent.remote.view().leaderNode === undefined);
+  t.same(agent.remote.reachable, ["id0"]);
+  await server.close();
+  await until("it has no server", () => agent.remote.channel === undefined);
+  t.same(agent.remote.reachable, []);
+});
+
 t.test("a store that fails is reported once, and the copy goes on in memory", async (t) => {
   const { server, agent } = await following(t);
   agent.store.write = () => Promise.reject(new Error("the disk is full"));
@@ -243,4 +260,19 @@ t.test("an earlier epoch's, or a fork's, is not taken", async (t) => {
     t.same(agent.copy.epoch, LATER);
     t.equal(agent.copy.digest, own.copy.digest);
   }
+});
+
+t.test("that it is out is not forgotten over a server that is not there", async (t) => {
+  const { agent, server } = await following(t);
+  t.equal(agent.remote.isOut, false);
+  const refusal = { code: "NOT_A_MEMBER", message: "it left or was removed" } as const;
+  const other = await openPort(t, pki, { admit: () => refusal });
+  agent.servers = [other.address, "127.0.0.1:1"];
+  await server.close();
+  await until("it is told so", () => agent.remote.isOut);
+  await until("the other one is asked", () => agent.remote.lastError?.code === "PEER_UNREACHABLE");
+  t.ok(agent.remote.isOut);
+  const again = await openServer(t, pki, new MemoryCluster(STILL), CLOCK);
+  agent.servers = [again.address];
+  await until("it follows one", () => agent.remote.channel !== undefined && !agent.remote.isOut);
 });

@@ -3,7 +3,9 @@ import t, { type Test } from "tap";
 import { DenimError } from "../../src/base/errors.ts";
 import type { Command, CommandOf } from "../../src/lease/command.ts";
 import { theCluster, theGroup } from "../../src/lease/state.ts";
-import { reform } from "../../src/replica/reform.ts";
+import { reform, restore } from "../../src/replica/reform.ts";
+import type { Change, Entry } from "../../src/raft/mod.ts";
+import { Copy } from "../../src/store/copy.ts";
 import { Store } from "../../src/store/store.ts";
 import { until } from "../support/fast-clock.ts";
 import { copyFolder, temporaryFolder } from "../support/folders.ts";
@@ -79,6 +81,62 @@ t.test("what was not known to be committed counts: it may have been", async (t) 
   t.equal(applied!.index, 4 + 1e9);
 });
 
+/** A server that knows of another one as a standby, and whose log goes on with this. */
+async function stoppedWith(
+  t: Test,
+  tail: (server: LoneServer) => readonly (Command | Change)[],
+): Promise<string> {
+  const folder = await stopped(t);
+  const server = await LoneServer.open(folder);
+  await server.enter({ kind: "node.join", tokenId: "open", node: joiner(1, { role: "server" }) });
+  const entryOf = (said: Command | Change): Entry =>
+    "id" in said
+      ? { ...server.entry({ kind: "tick" }), type: "change", data: JSON.stringify(said) }
+      : server.entry(said);
+  const standby = entryOf({ kind: "add-learner", id: 2 });
+  server.index = standby.index;
+  await server.write({ entries: [standby] });
+  server.copy.applyGroup(standby.index, standby.term, { voters: [1], learners: [2] });
+  await server.write();
+  const entries: Entry[] = [];
+  for (const said of tail(server)) {
+    entries.push(entryOf(said));
+    server.index++;
+  }
+  await server.store.write({ entries });
+  await server[Symbol.asyncDispose]();
+  return folder;
+}
+
+t.test("who has left, as the log says that was not applied yet, has left", async (t) => {
+  const folder = await stoppedWith(t, () => [
+    { kind: "remove", id: 2 },
+    { kind: "node.leave", node: "id1" },
+  ]);
+  const store = await Store.open(folder);
+  await reform(store, STAMP, reformed());
+  await store[Symbol.asyncDispose]();
+  await using again = await Store.open(folder);
+  const { state } = new Copy(again.loaded.applied, again.loaded.records);
+  t.equal(state.get("node", "id1"), undefined);
+  t.ok(state.get("tombstone", "id1"), "its certificate lets it in no more");
+});
+
+t.test("a server whose log ends with its own farewell can go on from it", async (t) => {
+  const folder = await stoppedWith(t, () => [
+    { kind: "add-voter", id: 2 },
+    { kind: "remove", id: 1 },
+  ]);
+  const store = await Store.open(folder);
+  await reform(store, STAMP, reformed());
+  await store[Symbol.asyncDispose]();
+  await using again = await Store.open(folder);
+  const { state } = new Copy(again.loaded.applied, again.loaded.records);
+  const raftId = state.get("node", "id0")!.body.raftId!;
+  t.ok(raftId > 2, "under the id that it has since");
+  t.same([theGroup(state).voters, again.loaded.format?.raftId], [[raftId], raftId]);
+});
+
 t.test("a crash leaves the old history or the new one", async (t) => {
   const folder = await stopped(t, [1, 2]);
   const copies = temporaryFolder(t);
@@ -121,4 +179,42 @@ t.test("an agent's store is none to go on from", async (t) => {
   await server.store.dropLog(server.copy.takeUnwritten());
   await t.rejects(reform(server.store, STAMP, reformed()), { code: "NOT_A_MEMBER" });
   await server[Symbol.asyncDispose]();
+});
+
+const PLACE = { storeId: "new store", csrKey: "new key", certificateEndsWallMs: WALL_MS + DAY_MS };
+
+t.test("a backup goes on in an empty store, under a raft id that nobody had", async (t) => {
+  const folder = await stopped(t, [1, 2]);
+  const before = await Store.open(folder);
+  const { applied, records } = before.loaded;
+  await before[Symbol.asyncDispose]();
+  const empty = join(temporaryFolder(t), "store");
+  const store = await Store.open(empty);
+  const command = { ...reformed(), reason: "restore", place: PLACE } as const;
+  const hold = await restore(store, { applied: applied!, records }, STAMP, command);
+  t.equal(hold.reason, "restore");
+  await store[Symbol.asyncDispose]();
+  await using again = await Store.open(empty);
+  const { format, hardState } = again.loaded;
+  t.same(format, { ...format, epoch: LATER, storeId: "new store", raftId: 2 });
+  t.same([hardState!.term, again.loaded.applied!.index], [2, applied!.index + 1e9]);
+  const { state } = new Copy(again.loaded.applied, again.loaded.records);
+  t.same(theGroup(state), { voters: [2], learners: [] });
+  t.equal(theCluster(state)!.lastRaftId, 2);
+  const { raftId, storeId, csrKey } = state.get("node", "id0")!.body;
+  t.same([raftId, storeId, csrKey], [2, "new store", "new key"]);
+  t.equal([...state.all("lease")].length, records.filter(({ table }) => table === "lease").length);
+  t.same([...state.all("token")], [], "one that was used up since would be good again");
+});
+
+t.test("an agent of the backup cannot take it on", async (t) => {
+  const folder = await stopped(t, [1]);
+  const before = await Store.open(folder);
+  const { applied, records } = before.loaded;
+  await before[Symbol.asyncDispose]();
+  await using store = await Store.open(join(temporaryFolder(t), "store"));
+  const command = { ...reformed("id1"), reason: "restore", place: PLACE } as const;
+  await t.rejects(restore(store, { applied: applied!, records }, STAMP, command), {
+    code: "NOT_A_MEMBER",
+  });
 });

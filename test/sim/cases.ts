@@ -190,6 +190,35 @@ async function lonelyLeader(stage: Stage): Promise<void> {
   old.start();
 }
 
+/** Answers to questions are under way for long, and others are asked and written meanwhile. */
+async function lateReadAnswers(stage: Stage): Promise<void> {
+  const { world, cluster: { network } } = stage;
+  const leader = await aLeader(stage);
+  const followers = stage.cluster.up.filter((host) =>
+    host !== leader && host.node?.control.replica
+  );
+  const follower = world.pick(followers);
+  if (follower === undefined) return;
+  Object.assign(network.mood, { leastMs: 20, meanMs: world.between(60, 200) });
+  const through = clusterOf(leader)!;
+  let acknowledged = 0;
+  let stale: string | undefined;
+  for (let n = 0; n < 120; n++) {
+    const command = { kind: "reservation.put", subnet: `10.244.${n % 8}.0/24` } as const;
+    through.propose(command, { timeoutMs: 3_000 }).then(() => {
+      acknowledged = Math.max(acknowledged, through.view()!.position.revision);
+    }, () => {});
+    const least = acknowledged;
+    clusterOf(follower)?.read("linearizable").then(({ position: { revision } }) => {
+      if (revision < least) stale ??= `${follower.name} saw ${revision} after ${least}`;
+    }, () => {});
+    await stage.pass(world.between(5, 60));
+  }
+  await stage.pass(3_000);
+  Object.assign(network.mood, { leastMs: 0.1, meanMs: 0.3 });
+  demand(stale === undefined, "a read has seen what was acknowledged", () => stale!);
+}
+
 /** Two who both believe that they should change the group, whose disks are slow, and who die. */
 async function impatientOperators(stage: Stage): Promise<void> {
   const meanMs = stage.world.chance(0.6) ? stage.world.between(200, 1_500) : 0.5;
@@ -259,6 +288,7 @@ export const CASES: Readonly<Record<string, Scenario>> = {
   clonedDisk,
   unheardPromotion,
   lonelyLeader,
+  lateReadAnswers,
   impatientOperators,
   reformedCluster,
 };

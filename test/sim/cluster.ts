@@ -59,8 +59,13 @@ export class SimCluster {
    *
    * @throws what the cluster answers
    */
-  async join(host: Host, role: Role, by: Cluster): Promise<void> {
-    const node = this.#joiner(host, role);
+  async join(
+    host: Host,
+    role: Role,
+    by: Cluster,
+    more: Pick<Joiner, "ephemeral" | "zone"> = {},
+  ): Promise<void> {
+    const node = { ...this.#joiner(host, role), ...more };
     const command = { kind: "node.join", tokenId: TOKEN_ID, node } as const;
     const answer = await by.propose(command) as unknown as JoinAnswer;
     await this.#giveIdentity(host, node, answer);

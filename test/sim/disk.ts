@@ -34,6 +34,8 @@ export type WriteObserver = (operations: readonly Operation[]) => void;
  */
 export class Disk {
   content: Content = { values: new Map(), files: new Map() };
+  /** What stood on the disks that were here before: somebody may have acknowledged by it. */
+  readonly former: Content[] = [];
   /** Stores that were set aside, oldest first. */
   readonly asides: Map<string, string>[] = [];
   readonly mood: DiskMood = {

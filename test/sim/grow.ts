@@ -39,10 +39,14 @@ export async function grow(seed: number): Promise<{ stage: Stage; servers: Host[
 }
 
 /** A new host that has joined and runs. */
-export async function add(stage: Stage, role: "server" | "agent"): Promise<Host> {
+export async function add(
+  stage: Stage,
+  role: "server" | "agent",
+  more: Parameters<Stage["cluster"]["join"]>[3] = {},
+): Promise<Host> {
   const host = stage.newHost();
   const by = (await aLeader(stage)).node!.control.cluster;
-  await during(stage, stage.cluster.join(host, role, by));
+  await during(stage, stage.cluster.join(host, role, by, more));
   host.start();
   await stage.pass(3_000);
   return host;

@@ -10,6 +10,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import type { SubnetFile } from "../../src/host/subnet-file.ts";
 import { parseAddress } from "../../src/ip/address.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import { MemoryPacketFilter } from "../../src/kernel/memory-packet-filter.ts";
 import type { HostTime } from "../../src/lease/holding.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { Store } from "../../src/store/store.ts";
@@ -43,6 +44,7 @@ export class Host {
   readonly disk = new Disk();
   readonly clockRate: number;
   kernel!: MemoryKernel;
+  packetFilter!: MemoryPacketFilter;
   bootName = "";
   subnetFile: string | undefined;
   /** Its disk is a copy of another host's. */
@@ -180,6 +182,7 @@ export class Host {
     this.bootName = hex(this.world.random.bytes(4));
     this.subnetFile = undefined;
     this.kernel = new MemoryKernel();
+    this.packetFilter = new MemoryPacketFilter();
     const address = { address: parseAddress(this.ip), length: 24 };
     this.kernel.addLink("eth0", { addresses: [address] });
   }
@@ -195,7 +198,8 @@ export class Host {
         },
         identity: new IdentityFolder(IDENTITY, this.disk.filesFor(process)),
         place: this.disk.placeFor(process),
-        ...{ kernel: this.kernel, backends: new BackendRegistry([hostGw]) },
+        ...{ kernel: this.kernel, packetFilter: this.packetFilter },
+        backends: new BackendRegistry([hostGw]),
         clock: process.clock,
         random: seededRandom(this.world.random.below(2 ** 32)),
         logger: this.#logger(),

@@ -1,11 +1,12 @@
 import { formatAddress } from "../../src/ip/address.ts";
-import { formatPrefix } from "../../src/ip/prefix.ts";
+import { formatSubject } from "../../src/plan/subject.ts";
 import type { Position, View } from "../../src/lease/cluster.ts";
 import { theHold } from "../../src/lease/hold.ts";
 import { type Holding, trustedForMs } from "../../src/lease/holding.ts";
 import { equalEpoch } from "../../src/lease/records.ts";
 import type { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
-import type { Change, Wanted } from "../../src/plan/kernel.ts";
+import type { Change } from "../../src/plan/kernel.ts";
+import type { Wanted } from "../../src/plan/wanted.ts";
 import type { Host } from "./host.ts";
 import { demand } from "./violation.ts";
 
@@ -143,17 +144,18 @@ export class LeaseOracle {
    * the lease that this state must know of still stands.
    */
   #mayGo(host: Host, position: Position, ledger: RouteLedger, route: Wanted): void {
-    const key = formatPrefix(route.destination);
+    const key = formatSubject(route);
     const { epoch, revision } = position;
     const made = ledger.made.get(key);
-    const facts = () => `${host.name} at ${revision} removed the route to ${key}`;
+    const facts = () => `${host.name} at ${revision} removed ${key}`;
     const newer = made === undefined || made.epoch.n < epoch.n ||
       (equalEpoch(made.epoch, epoch) && made.revision <= revision);
     demand(newer, "nothing is deleted on the word of an older state", facts);
     const truth = this.#truth();
     if (truth === undefined || !equalEpoch(truth.position.epoch, epoch)) return;
     const lease = truth.state.get("lease", key);
-    const stands = lease !== undefined && lease.createRevision <= revision &&
+    const stands = route.kind === "route" && lease !== undefined &&
+      lease.createRevision <= revision &&
       lease.modRevision <= revision && lease.body.node !== host.identity.nodeId &&
       route.via !== undefined && lease.body.publicIp === formatAddress(route.via);
     demand(!stands, "no living route is deleted", facts);
@@ -195,5 +197,5 @@ function holdingOnDisk(host: Host): Holding | undefined {
 }
 
 function keyOf(change: Change): string {
-  return formatPrefix(change.item.destination);
+  return formatSubject(change.item);
 }

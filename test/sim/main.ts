@@ -149,9 +149,12 @@ function onePart(
       options.onProgress(JSON.parse(line) as Sum);
     });
     child.on("error", reject);
-    child.on("close", (code) => {
-      if (code === 0) resolve(JSON.parse(last) as Sum);
-      else reject(new Error(`a process of the simulation ended with ${code}`));
+    child.on("close", (code, signal) => {
+      if (code === 0) return resolve(JSON.parse(last) as Sum);
+      // Its last words came after so many lives: one of the next ten ended it.
+      const lived = last === "" ? 0 : (JSON.parse(last) as Sum).seeds;
+      const next = from + lived * options.step;
+      reject(new Error(`a process ended with ${signal ?? code}, at seed ${next} or soon after`));
     });
   });
 }

@@ -77,6 +77,15 @@ export const MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    "refusal-commits-another-entry",
+    "Raft paper, figure 3: an index alone does not name an entry",
+    edit(
+      "src/raft/refusal.ts",
+      "if (committed.index <= log.commit || !log.matches(committed)) return;",
+      "if (committed.index <= log.commit || committed.index > log.last.index) return;",
+    ),
+  ),
+  mutant(
     "read-id-used-again",
     "etcd #20418: a late answer to an earlier attempt proves a read fresh",
     edit(
@@ -221,7 +230,7 @@ export const MUTANTS: readonly Mutant[] = [
     "incarnation-used-again",
     "a process that calls itself what another one does cannot be told from it",
     edit(
-      "src/agent/starts.ts",
+      "src/agent/entry/starts.ts",
       "const incarnation = {",
       "const incarnation = before.at(-1) ?? {",
     ),

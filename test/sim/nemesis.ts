@@ -208,8 +208,10 @@ export class Nemesis {
     if (this.#membersLeft() < 5) return;
     host.kill();
     const gone = host.identity.nodeId;
+    const { process } = host;
     this.#cluster.world.after(FOUND_DEAD_MS, () => {
-      if (host.isUp || !this.#canLose(host)) return host.start();
+      // Started by somebody else meanwhile, it has not been down for so long.
+      if (host.process !== process || !this.#canLose(host)) return host.start();
       this.#lostServer ||= host.identity.canServe;
       this.#cluster.world.note(`${host.name} gets a new disk`);
       this.#forget(host);
@@ -259,6 +261,7 @@ export class Nemesis {
   }
 
   #forget(host: Host): void {
+    host.disk.former.push(host.disk.content);
     const nothing: Content = { values: new Map(), files: new Map() };
     host.disk.content = nothing;
   }

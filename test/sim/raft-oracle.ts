@@ -281,7 +281,8 @@ export class RaftOracle {
     const { commit } = status;
     /** By raft id: the chain at the index, or that the entry was forgotten, as applied. */
     const holders = new Map<number, number | "applied">();
-    for (const { disk: { content } } of this.#hosts()) {
+    const contents = this.#hosts().flatMap(({ disk }) => [...disk.former, disk.content]);
+    for (const content of contents) {
       const raftId = read<StoreFormat>(content, KEYS.format)?.raftId;
       const chain = trimOf(content) >= commit
         ? "applied"

@@ -178,6 +178,48 @@ t.test("who drops its log goes on as an agent, and does not vote twice in a term
   t.equal(again.loaded.applied?.digest, server.copy.digest);
 });
 
+t.test("who drops its log never takes part under that raft id again", async (t) => {
+  const folder = temporaryFolder(t);
+  const server = await LoneServer.make(folder);
+  await server.join(1);
+  t.equal(server.store.format?.raftId, 1);
+  const { index, term } = server.copy;
+  await server.store.dropLog(server.copy.takeUnwritten());
+  t.equal(server.store.format?.raftId, undefined);
+  await server[Symbol.asyncDispose]();
+  await using again = await Store.open(folder);
+  t.same([again.format?.raftId, again.format?.spentRaftId], [undefined, 1]);
+  t.ok(term > 0);
+  t.same(again.format?.spentAt, { index, term }, "it knows how far it had got");
+  t.equal(again.loaded.applied?.term, 0, "which its state does not say any more");
+});
+
+t.test("a standby to which no log has come is one still when its state comes anew", async (t) => {
+  const server = await LoneServer.make(temporaryFolder(t));
+  const [applied, records] = [{ ...server.copy.applied(), term: 0 }, server.copy.records()];
+  const { format } = server.store;
+  await server[Symbol.asyncDispose]();
+  const folder = temporaryFolder(t);
+  const store = await Store.open(folder);
+  await store.write({ format: { ...format!, raftId: 7 } });
+  await store.write({ hardState: { term: 5, vote: 0, commit: 0 } });
+  await store.install({ applied, records });
+  t.same([store.format?.raftId, store.format?.spentRaftId], [7, undefined]);
+  t.same(store.loaded.hardState, { term: 5, vote: 0, commit: 0 }, "it was heard of a term");
+  await store[Symbol.asyncDispose]();
+});
+
+t.test("what is given up with a new state is not there for the next server either", async (t) => {
+  const server = await LoneServer.make(temporaryFolder(t));
+  await server.join(1);
+  const { copy, store } = server;
+  await store.install({ applied: { ...copy.applied(), term: 0 }, records: copy.records() });
+  t.same([store.loaded.entries, store.loaded.trim.index, store.loaded.applied?.term], [[], 0, 0]);
+  t.same([store.loaded.format?.raftId, store.loaded.format?.spentRaftId], [undefined, 1]);
+  t.equal(store.format?.spentAt, undefined, "that state was none of its log");
+  await server[Symbol.asyncDispose]();
+});
+
 t.test("a write that failed is the last one", async (t) => {
   const server = await LoneServer.make(temporaryFolder(t));
   await server[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hostGw } from "../../plugins/host-gw/mod.ts";
 import type { NodeParts } from "../../src/agent/assemble.ts";
-import { enterCluster } from "../../src/agent/entry.ts";
+import { enterCluster } from "../../src/agent/entry/entry.ts";
 import { Node } from "../../src/agent/node.ts";
 import { DEFAULT_SETTINGS } from "../../src/agent/settings.ts";
 import { BackendRegistry } from "../../src/backend/registry.ts";
@@ -14,6 +14,7 @@ import { subnetFileAt } from "../../src/host/subnet-file.ts";
 import { formatAddress, parseAddress } from "../../src/ip/address.ts";
 import { formatPrefix } from "../../src/ip/prefix.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import { MemoryPacketFilter } from "../../src/kernel/memory-packet-filter.ts";
 import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { storeFolder } from "../../src/store/place.ts";
@@ -81,7 +82,8 @@ export class Fleet implements AsyncDisposable {
       },
       identity: new IdentityFolder(join(stateDir, "identity")),
       place: storeFolder(join(stateDir, "store")),
-      ...{ kernel, backends: new BackendRegistry([hostGw]), logger: log },
+      ...{ kernel, packetFilter: new MemoryPacketFilter() },
+      ...{ backends: new BackendRegistry([hostGw]), logger: log },
       ...{ clock: systemClock(), random: systemRandom() },
       ...{ transport: tlsTransport, bootId: bootId() },
       subnetFile: subnetFileAt(join(stateDir, "subnet.env")),

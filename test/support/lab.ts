@@ -7,6 +7,7 @@ import { findTarget, HOST_TARGET, missingFiles } from "../../compile/targets.ts"
 import { systemClock } from "../../src/base/clock.ts";
 import type { Host, RouteLine } from "../../src/cli/lab/host.ts";
 import { runProgram } from "../../src/cli/lab/ip.ts";
+import { formatPrefix, parsePrefix } from "../../src/ip/prefix.ts";
 import { Lab } from "../../src/cli/lab/lab.ts";
 import type { Program } from "../../src/cli/lab/self.ts";
 import { waitFor } from "../../src/cli/lab/wait.ts";
@@ -37,17 +38,20 @@ export async function singleBinary(): Promise<Program> {
   return missingFiles(target).length > 0 ? onNode : [await build(target, () => {})];
 }
 
+const IMPATIENT = ["SIGTERM", "SIGALRM"] as const;
+
 /** A link for hosts, until the test's end. */
 export async function makeLab(t: Test): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), `denim-test-${process.pid}-`));
   const prefix = `${basename(folder)}-`;
-  // A runner that has lost its patience sends this, and a lab cleans up when its process exits.
+  // A runner that has lost its patience sends one of these, tap within a process the second; a lab
+  // cleans up when its process exits.
   const exit = () => process.exit(143);
-  process.once("SIGTERM", exit);
+  for (const signal of IMPATIENT) process.once(signal, exit);
   const lab = await Lab.create({ prefix, folder, clock, prober: onNode });
   t.teardown(async () => {
     await lab.dispose();
-    process.off("SIGTERM", exit);
+    for (const signal of IMPATIENT) process.off(signal, exit);
   });
   return lab;
 }
@@ -100,23 +104,30 @@ export async function eventually<T>(
 /** `10.244.2.0/24 via 192.0.2.2 dev eth0`: what Denim has programmed on a host, in order. */
 export async function ownRoutes(host: Host): Promise<string[]> {
   const text = ({ dst, gateway, dev }: RouteLine) => `${dst} via ${gateway} dev ${dev}`;
-  return (await host.ownRoutes()).map(text).sort();
+  const families = host.addresses.map((address) => address.includes(":") ? 6 : 4);
+  return (await Promise.all(families.map((family) => host.ownRoutes(family))))
+    .flat().map(text).sort();
 }
 
-/** What a host should have: a route to the subnet of each other one. */
+/** What a host should have: a route to each subnet of each other one. */
 export async function wantedRoutes(host: Host, all: readonly Host[]): Promise<string[]> {
   const others = all.filter((other) => other !== host);
   const lines = others.map(async (other) =>
-    `${await subnetOf(other)} via ${other.address} dev eth0`
+    (await subnetsOf(other)).map((subnet, i) => `${subnet} via ${other.addresses[i]} dev eth0`)
   );
-  return (await Promise.all(lines)).sort();
+  return (await Promise.all(lines)).flat().sort();
 }
 
-/** `10.244.3.0/24`, from the file that container runtimes read. */
-export async function subnetOf(host: Host): Promise<string> {
+/** `10.244.3.0/24`, from the file that container runtimes read: one per family. */
+export async function subnetsOf(host: Host): Promise<string[]> {
   const env = await host.subnetEnv();
   if (env === undefined) throw new Error(`host ${host.name} has no subnet.env`);
-  return env.subnet.replace(/\.1\//, ".0/");
+  return env.subnets.map((subnet) => formatPrefix(parsePrefix(subnet)));
+}
+
+/** The first of {@link subnetsOf}. */
+export async function subnetOf(host: Host): Promise<string> {
+  return (await subnetsOf(host))[0]!;
 }
 
 /** Waits until every host has its routes. */
@@ -133,9 +144,11 @@ export async function untilRouted(hosts: readonly Host[]): Promise<void> {
 export async function unreached(hosts: readonly Host[]): Promise<string[]> {
   const rows = await Promise.all(hosts.map(async ({ name, container }) => {
     const others = hosts.filter((other) => other.name !== name);
-    const trips = await container!.ask(others.map((o) => o.container!.address), 3_000);
-    return others.filter((other) => trips[other.container!.address] === null)
-      .map((other) => `${name} to ${other.name}`);
+    const trips = await container!.ask(others.flatMap((o) => o.container!.addresses), 3_000);
+    return others.flatMap((other) =>
+      other.container!.addresses.filter((address) => trips[address] === null)
+        .map((address) => `${name} to ${other.name} at ${address}`)
+    );
   }));
   return rows.flat();
 }
@@ -175,7 +188,32 @@ export async function runInside(
   env: Readonly<Record<string, string>> = {},
   program = onNode,
 ): Promise<Said> {
-  const all = ["netns", "exec", host.namespace, ...program, ...words, ...host.flags];
+  return await says(host, [...program, ...words, ...host.flags], env);
+}
+
+/** What a client of the host's daemon prints, to whoever types it there. */
+export async function typed(
+  host: Host,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Said> {
+  return await says(host, [...onNode, ...words, "--socket", host.socketPath], env);
+}
+
+/** A command that works on the files of a host whose daemon is down. */
+export async function offline(
+  host: Host,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Said> {
+  return await says(host, [...onNode, ...words, "--state-dir", host.stateDir], env);
+}
+
+async function says(
+  host: Host,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Said> {
   const options = { env: { ...process.env, ...env }, timeoutMs: 30_000 };
-  return await runProgram("ip", all, options);
+  return await runProgram("ip", ["netns", "exec", host.namespace, ...words], options);
 }

@@ -4,6 +4,7 @@
  * socket is closed; there is nothing to clean up on disk.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import koffi from "koffi";
 import type { Test } from "tap";
@@ -21,6 +22,14 @@ const CLONE_NEWNET = 0x40000000;
 export const cannotUnshare: string | false = process.getuid?.() === 0
   ? false
   : "needs root for network namespaces";
+
+const FILTER_TOOLS = ["nft", "iptables", "iptables-nft", "iptables-legacy"];
+
+/** Why a test cannot have rules in such a namespace, or false. */
+export const cannotFilter: string | false = cannotUnshare ||
+  (FILTER_TOOLS.every((name) => existsSync(`/usr/sbin/${name}`))
+    ? false
+    : "needs Debian's nftables and iptables");
 
 /** Moves this thread into a fresh namespace until the result is called. */
 export function enterNamespace(): () => void {
@@ -52,9 +61,14 @@ export function inNamespace(t: Test): void {
 
 /** Runs `ip` with words that are separated by one blank. */
 export function ip(words: string): string {
-  const result = spawnSync("ip", words.split(" "), { encoding: "utf8" });
+  return runIn("ip", ...words.split(" "));
+}
+
+/** Runs a program where this thread is, and returns what it prints. */
+export function runIn(program: string, ...words: string[]): string {
+  const result = spawnSync(program, words, { encoding: "utf8" });
   if (result.status !== 0) {
-    throw new Error(`ip ${words}: ${result.error?.message ?? result.stderr}`);
+    throw new Error(`${program} ${words.join(" ")}: ${result.error?.message ?? result.stderr}`);
   }
   return result.stdout;
 }

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { hostGw } from "../../plugins/host-gw/mod.ts";
 import type { NodeParts } from "../../src/agent/assemble.ts";
-import { enterCluster, type Way } from "../../src/agent/entry.ts";
+import { enterCluster, type Way } from "../../src/agent/entry/entry.ts";
 import { Node } from "../../src/agent/node.ts";
 import { DEFAULT_SETTINGS } from "../../src/agent/settings.ts";
 import { BackendRegistry } from "../../src/backend/registry.ts";
@@ -12,6 +12,7 @@ import { bootId } from "../../src/host/boot.ts";
 import { subnetFileAt } from "../../src/host/subnet-file.ts";
 import { parseAddress } from "../../src/ip/address.ts";
 import { MemoryKernel } from "../../src/kernel/memory-kernel.ts";
+import { MemoryPacketFilter } from "../../src/kernel/memory-packet-filter.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { storeFolder } from "../../src/store/place.ts";
 import { caPin } from "../../src/transport/certificate.ts";
@@ -52,7 +53,8 @@ export class RealHost {
       },
       identity: new IdentityFolder(join(folder, "identity")),
       place: storeFolder(join(folder, "store")),
-      ...{ kernel, backends: new BackendRegistry([hostGw]), logger: this.log, clock, random },
+      ...{ kernel, packetFilter: new MemoryPacketFilter() },
+      ...{ backends: new BackendRegistry([hostGw]), logger: this.log, clock, random },
       ...{ transport: tlsTransport, bootId: bootId() },
       subnetFile: subnetFileAt(join(folder, "subnet.env")),
       forward: () => ({ wasOff: false }),
@@ -105,7 +107,8 @@ export class RealHost {
   }
 }
 
-async function tokenOf({ node, parts }: RealHost): Promise<string> {
+/** A token that lets in any number of servers. */
+export async function tokenOf({ node, parts }: RealHost): Promise<string> {
   const token = createToken("server", caPin((await parts.identity.readPem("ca"))!), random);
   await node.control.cluster.propose({
     kind: "token.create",

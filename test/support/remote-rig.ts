@@ -1,6 +1,8 @@
+import { DenimError } from "../../src/base/errors.ts";
 import { join } from "node:path";
-import { IncomingSnapshots } from "../../src/agent/incoming.ts";
-import { servePeer, type ServingParts } from "../../src/agent/serving.ts";
+import type { Leadership } from "../../src/agent/control/following.ts";
+import { IncomingSnapshots } from "../../src/agent/control/incoming.ts";
+import { servePeer, type ServingParts } from "../../src/agent/control/serving.ts";
 import { type Clock, every, systemClock } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { Remote } from "../../src/remote/remote.ts";
@@ -31,6 +33,12 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
+/** A server that reaches itself, whoever leads. */
+export function leadershipOf(memory: MemoryCluster): Leadership {
+  const { leaderNode } = memory.view();
+  return { reachable: ["id0"], ...(leaderNode === undefined ? {} : { leaderNode }) };
+}
+
 /** What serving needs where there is nobody but the cluster. */
 export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {}): ServingParts {
   return {
@@ -39,6 +47,9 @@ export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {
     // Only whether there is one is asked.
     replica: () => ({}) as ReturnType<ServingParts["replica"]>,
     becomeServer: () => Promise.resolve(undefined),
+    answerAsFormer: () => {},
+    capture: () => Promise.reject(new Error("nobody asks for it here")),
+    leadership: () => leadershipOf(memory),
     keepCaKey: () => Promise.resolve(),
     noteConnected: () => {},
     noteTwin: () => {},
@@ -46,6 +57,8 @@ export function partsOver(memory: MemoryCluster, more: Partial<ServingParts> = {
     ownRoutes: () => [],
     routesOf: () => Promise.resolve([]),
     letGo: () => Promise.resolve(),
+    rotateCa: () => Promise.resolve(),
+    signer: () => Promise.reject(new DenimError("JOIN_REFUSED", "no key is here")),
     ...more,
   };
 }

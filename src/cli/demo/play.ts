@@ -89,7 +89,7 @@ async function startNode(
     const daemon = await host.startDaemon(program, [...words, "--foreground"]);
     await daemon.ready({ clock, signal, timeoutMs: READY_MS });
     return await waitFor("it has a subnet", { clock, signal, timeoutMs: READY_MS }, async () => {
-      return (await host.subnetEnv())?.subnet;
+      return (await host.subnetEnv())?.subnets[0];
     });
   }, (subnet) => `ready, containers get ${subnet}`);
 }

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { assert, DenimError } from "../../base/errors.ts";
+import { assert, DenimError, isDenimError } from "../../base/errors.ts";
 import { formatAddress, parseAddress } from "../../ip/address.ts";
+import { parseSubnetEnv } from "../../lease/subnet-env.ts";
 import { ipBatch } from "./ip.ts";
 import type { Loss, ProbeAnswer, ProbeRequest } from "./probe.ts";
 import { plainEnvironment, type Program } from "./self.ts";
@@ -12,19 +13,21 @@ export const CONTAINER_BRIDGE = "cni0";
 
 /** What a container runtime reads in subnet.env. */
 export interface SubnetEnv {
-  /** The bridge's address with its length: `10.244.3.1/24`. */
-  readonly subnet: string;
+  /** The bridge's addresses with their lengths, IPv4 first: `10.244.3.1/24`. */
+  readonly subnets: readonly [string, ...string[]];
   readonly mtu: number;
 }
 
 /** The text of subnet.env; `undefined` when a line is missing. */
 export function readSubnetEnv(text: string): SubnetEnv | undefined {
-  const lines = new Map(
-    text.split("\n").map((line) => line.split("=", 2) as [string, string | undefined]),
-  );
-  const subnet = lines.get("FLANNEL_SUBNET");
-  const mtu = Number(lines.get("FLANNEL_MTU"));
-  return subnet === undefined || !(mtu > 0) ? undefined : { subnet, mtu };
+  try {
+    const { gateway, gatewayV6, mtu } = parseSubnetEnv(text);
+    const [first, ...more] = [gateway, gatewayV6].filter((subnet) => subnet !== undefined);
+    return mtu === undefined ? undefined : { subnets: [first!, ...more], mtu };
+  } catch (error) {
+    if (isDenimError(error, "CONFIG_INVALID")) return undefined;
+    throw error;
+  }
 }
 
 export interface ContainerOptions {
@@ -33,19 +36,22 @@ export interface ContainerOptions {
   readonly env: SubnetEnv;
   /** Denim, whose hidden command `probe` is the container's only program. */
   readonly program: Program;
+  /** The bridge inside the host that it hangs on; {@link CONTAINER_BRIDGE} if nothing is said. */
+  readonly bridge?: string;
 }
 
 /**
  * What a container runtime would make: a namespace behind a bridge of the host, with the second
- * address of the host's subnet and a default route through the first.
+ * address of each of the host's subnets and a default route through the first.
  */
 export class Container {
-  readonly address: string;
+  /** One per family, IPv4 first. */
+  readonly addresses: readonly string[];
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
 
-  private constructor(address: string, child: ChildProcess) {
-    this.address = address;
+  private constructor(addresses: readonly string[], child: ChildProcess) {
+    this.addresses = addresses;
     this.#child = child;
     this.#answers = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
     // A lab that ends takes the program with it; what was still to be said is of no interest.
@@ -54,16 +60,21 @@ export class Container {
 
   static async start(options: ContainerOptions): Promise<Container> {
     const { namespace, program } = options;
-    const address = await connect(options);
+    const addresses = await connect(options);
     const child = spawn("ip", ["netns", "exec", namespace, ...program, "probe"], {
       stdio: ["pipe", "pipe", "ignore"],
       detached: true,
       env: plainEnvironment(),
     });
     child.once("error", () => {});
-    const container = new Container(address, child);
+    const container = new Container(addresses, child);
     await container.#expect("ready");
     return container;
+  }
+
+  /** The first one. */
+  get address(): string {
+    return this.addresses[0]!;
   }
 
   /** Milliseconds to each address and back; `null` for what did not answer in time. */
@@ -110,23 +121,32 @@ export class Container {
 }
 
 /** Lays the cable and gives addresses; returns the container's. */
-async function connect({ hostNamespace, namespace, env }: ContainerOptions): Promise<string> {
-  const [gateway, length] = env.subnet.split("/") as [string, string];
-  const { family, value } = parseAddress(gateway);
-  const address = formatAddress({ family, value: value + 1n });
+async function connect(options: ContainerOptions): Promise<string[]> {
+  const { hostNamespace, namespace, env, bridge = CONTAINER_BRIDGE } = options;
+  const port = `${bridge}p`;
+  const ends = env.subnets.map((subnet) => {
+    const [gateway, length] = subnet.split("/") as [string, string];
+    const { family, value } = parseAddress(gateway);
+    return { gateway, length, family, address: formatAddress({ family, value: value + 1n }) };
+  });
+  // Duplicate detection would keep an IPv6 address from being used for seconds.
+  const add = (address: string, length: string, device: string) =>
+    `addr add ${address}/${length} dev ${device}${address.includes(":") ? " nodad" : ""}`;
   await ipBatch([
-    `link add name c0 mtu ${env.mtu} type veth` +
+    `link add name ${port} mtu ${env.mtu} type veth` +
     ` peer name eth0 mtu ${env.mtu} netns ${namespace}`,
-    `link add name ${CONTAINER_BRIDGE} type bridge`,
-    `link set c0 master ${CONTAINER_BRIDGE} up`,
-    `link set ${CONTAINER_BRIDGE} mtu ${env.mtu} up`,
-    `addr add ${env.subnet} dev ${CONTAINER_BRIDGE}`,
+    `link add name ${bridge} type bridge`,
+    `link set ${port} master ${bridge} up`,
+    `link set ${bridge} mtu ${env.mtu} up`,
+    ...ends.map(({ gateway, length }) => add(gateway, length, bridge)),
   ], hostNamespace);
   await ipBatch([
     "link set lo up",
-    `addr add ${address}/${length} dev eth0`,
+    ...ends.map(({ address, length }) => add(address, length, "eth0")),
     "link set eth0 up",
-    `route add default via ${gateway}`,
+    ...ends.map(({ gateway, family }) =>
+      `route add ${family === 4 ? "default" : "::/0"} via ${gateway}`
+    ),
   ], namespace);
-  return address;
+  return ends.map(({ address }) => address);
 }

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DenimError } from "../../base/errors.ts";
+import type { Family } from "../../ip/address.ts";
 import { Container, readSubnetEnv, type SubnetEnv } from "./container.ts";
 import { Daemon } from "./daemon.ts";
 import { getJson } from "./http.ts";
@@ -11,8 +12,8 @@ import { plainEnvironment, type Program } from "./self.ts";
 export interface HostOptions {
   readonly name: string;
   readonly namespace: string;
-  /** On the link that all hosts share. */
-  readonly address: string;
+  /** On the link that all hosts share: one per family. */
+  readonly addresses: readonly [string, ...string[]];
   readonly folder: string;
   /** Runs the container's end of a probe. */
   readonly prober: Program;
@@ -34,19 +35,24 @@ const OWN_PROTOCOL = /^(68|denim)$/;
 export class Host {
   readonly name: string;
   readonly namespace: string;
-  readonly address: string;
+  readonly addresses: readonly [string, ...string[]];
   readonly folder: string;
   daemon: Daemon | undefined;
   container: Container | undefined;
   readonly #prober: Program;
 
-  constructor({ name, namespace, address, folder, prober }: HostOptions) {
+  constructor({ name, namespace, addresses, folder, prober }: HostOptions) {
     this.name = name;
     this.namespace = namespace;
-    this.address = address;
+    this.addresses = addresses;
     this.folder = folder;
     this.#prober = prober;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** The first one. */
+  get address(): string {
+    return this.addresses[0];
   }
 
   get stateDir(): string {
@@ -65,6 +71,11 @@ export class Host {
     return join(this.folder, "subnet.env");
   }
 
+  /** Backends of this host's own. */
+  get backendsDir(): string {
+    return join(this.folder, "backends");
+  }
+
   get logFile(): string {
     return join(this.folder, "daemon.log");
   }
@@ -80,6 +91,7 @@ export class Host {
       ...["--socket", this.socketPath],
       ...["--read-socket", this.readSocketPath],
       ...["--subnet-file", this.subnetFile],
+      ...["--backends-dir", this.backendsDir],
       ...["--name", this.name],
     ];
   }
@@ -141,12 +153,27 @@ export class Host {
     return this.container;
   }
 
-  async routes(): Promise<readonly RouteLine[]> {
-    return JSON.parse(await ip(`-n ${this.namespace} -j route show table main`) || "[]");
+  async routes(family: Family = 4): Promise<readonly RouteLine[]> {
+    const words = `-n ${this.namespace} -j -${family} route show table main`;
+    return JSON.parse(await ip(words) || "[]");
   }
 
   /** The routes that carry Denim's mark. */
-  async ownRoutes(): Promise<readonly RouteLine[]> {
-    return (await this.routes()).filter(({ protocol }) => OWN_PROTOCOL.test(protocol ?? ""));
+  async ownRoutes(family: Family = 4): Promise<readonly RouteLine[]> {
+    return (await this.routes(family))
+      .filter(({ protocol }) => OWN_PROTOCOL.test(protocol ?? ""));
+  }
+
+  /** Sets a value under `/proc/sys` of its namespace. */
+  async set(name: string, value: string): Promise<void> {
+    const words = [
+      "netns",
+      "exec",
+      this.namespace,
+      "sh",
+      "-c",
+      `echo ${value} > /proc/sys/${name}`,
+    ];
+    await runProgram("ip", words);
   }
 }

@@ -37,9 +37,7 @@ const GRACE_MS = 1_000;
 
 /** Serves until the input ends: with the lab that started it, even when that was killed. */
 export async function serveProbe(clock: Clock): Promise<void> {
-  const responder = createSocket("udp4");
-  responder.on("message", (text, { address, port }) => responder.send(text, port, address));
-  await new Promise<void>((resolve) => responder.bind(PROBE_PORT, resolve));
+  const responders = await Promise.all([respond("udp4"), respond("udp6")]);
   using asker = new Asker(clock);
   let watch: Watch | undefined;
   say({ kind: "ready" });
@@ -58,7 +56,17 @@ export async function serveProbe(clock: Clock): Promise<void> {
       watch = undefined;
     }
   }
-  responder.close();
+  responders.forEach((responder) => responder?.close());
+}
+
+/** Sends everything back to where it came from; `undefined` in a kernel without the family. */
+async function respond(type: "udp4" | "udp6"): Promise<Socket | undefined> {
+  const responder = createSocket({ type, ipv6Only: type === "udp6" });
+  responder.on("message", (text, { address, port }) => responder.send(text, port, address));
+  const isBound = await new Promise<boolean>((resolve) => {
+    responder.once("error", () => resolve(false)).bind(PROBE_PORT, () => resolve(true));
+  });
+  return isBound ? responder : undefined;
 }
 
 function say(answer: ProbeAnswer): void {
@@ -68,18 +76,20 @@ function say(answer: ProbeAnswer): void {
 /** Sends numbered datagrams and matches the answers. */
 class Asker {
   readonly #clock: Clock;
-  readonly #socket: Socket = createSocket("udp4");
+  readonly #sockets = { 4: createSocket("udp4"), 6: createSocket("udp6") };
   readonly #waiting = new Map<number, () => void>();
   #sent = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#socket.on("message", (text) => {
-      const answered = this.#waiting.get(Number(text));
-      this.#waiting.delete(Number(text));
-      answered?.();
-    });
-    this.#socket.on("error", () => {});
+    for (const socket of Object.values(this.#sockets)) {
+      socket.on("message", (text) => {
+        const answered = this.#waiting.get(Number(text));
+        this.#waiting.delete(Number(text));
+        answered?.();
+      });
+      socket.on("error", () => {});
+    }
   }
 
   /** Milliseconds of the first round trip, or `null` when there was none in time. */
@@ -102,11 +112,11 @@ class Asker {
     const startMs = this.#clock.monotonicMs();
     this.#waiting.set(number, () => answered(this.#clock.monotonicMs() - startMs));
     // Without a route the send itself fails: no answer comes, as with any other loss.
-    this.#socket.send(String(number), PROBE_PORT, to, () => {});
+    this.#sockets[to.includes(":") ? 6 : 4].send(String(number), PROBE_PORT, to, () => {});
   }
 
   [Symbol.dispose](): void {
-    this.#socket.close();
+    for (const socket of Object.values(this.#sockets)) socket.close();
   }
 }
 

@@ -25,6 +25,11 @@ export function readU32(value: Uint8Array | undefined): number | undefined {
   return new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true);
 }
 
+/** A 16-bit number in network order, as ports are. */
+export function readPort(value: Uint8Array | undefined): number | undefined {
+  return value?.length === 2 ? value[0]! << 8 | value[1]! : undefined;
+}
+
 /** Text up to its closing zero. Names of links are bytes; what is not UTF-8 is replaced. */
 export function readText(value: Uint8Array | undefined): string | undefined {
   if (value === undefined) return undefined;

@@ -27,6 +27,12 @@ export interface Message {
   readonly body: Uint8Array;
 }
 
+/** Under which number a request goes, and whether success is to be acknowledged, too. */
+export interface Request {
+  readonly sequence: number;
+  readonly ack: boolean;
+}
+
 /** Builds one or more messages in one buffer, ready for one `sendto`. */
 export class MessageWriter {
   #bytes: Uint8Array;
@@ -74,6 +80,14 @@ export class MessageWriter {
     this.#view.setUint16(at, 8, LITTLE_ENDIAN);
     this.#view.setUint16(at + 2, type, LITTLE_ENDIAN);
     this.#view.setUint32(at + 4, value, LITTLE_ENDIAN);
+  }
+
+  /** An attribute of attributes. */
+  nest(type: number, write: () => void): void {
+    const at = this.#reserve(4);
+    this.#view.setUint16(at + 2, type, LITTLE_ENDIAN);
+    write();
+    this.#view.setUint16(at, this.#end - at, LITTLE_ENDIAN);
   }
 
   /** Moves the end by an aligned length; what lies behind it is zero. */

@@ -11,6 +11,7 @@ import {
   RTM_F_CLONED,
   RTMSG_BYTES,
   RTN_UNICAST,
+  RTN_UNREACHABLE,
   RTNH_BYTES,
   RTNH_F_ONLINK,
 } from "./constants.ts";
@@ -22,6 +23,8 @@ export interface RouteRecord {
   readonly via?: Address;
   readonly linkIndex?: number;
   readonly onlink: boolean;
+  /** Nobody is there: no gateway, no link. */
+  readonly unreachable?: boolean;
   readonly protocol: number;
   /** 0 is the kernel's default; IPv6 then stores 1024. */
   readonly metric: number;
@@ -30,7 +33,7 @@ export interface RouteRecord {
 /** A route as it was found. */
 export interface RouteFound extends RouteRecord {
   readonly table: number;
-  /** A unicast route with one next hop of its own and nothing else: what Denim itself makes. */
+  /** One next hop of its own or none at all, and nothing else: what Denim itself makes. */
   readonly plain: boolean;
 }
 
@@ -44,12 +47,12 @@ export function writeAddRoute(
   route: RouteRecord,
   request: { sequence: number; ack: boolean },
 ): void {
-  const scope = route.via === undefined && route.destination.family === 4
-    ? RT_SCOPE.link
-    : RT_SCOPE.universe;
+  const onLink = route.via === undefined && route.destination.family === 4 && !route.unreachable;
+  const scope = onLink ? RT_SCOPE.link : RT_SCOPE.universe;
+  const type = route.unreachable ? RTN_UNREACHABLE : RTN_UNICAST;
   const flags = NLM_F.request | NLM_F.create | NLM_F.exclusive | (request.ack ? NLM_F.ack : 0);
   writer.begin(RTM.newRoute, flags, request.sequence);
-  writeRoute(writer, route, { scope, type: RTN_UNICAST });
+  writeRoute(writer, route, { scope, type });
 }
 
 /**
@@ -122,15 +125,19 @@ export function readRoute(body: Uint8Array): RouteFound | undefined {
     ? { linkIndex: readU32(attributes.get(RTA.outIndex)), flags, attributes }
     : firstHop(multipath);
   const via = readGateway(hop.attributes);
+  const unreachable = body[7] === RTN_UNREACHABLE;
   return {
     destination: prefixOf(address, body[1]!),
     ...(via === undefined ? {} : { via }),
-    ...(hop.linkIndex === undefined ? {} : { linkIndex: hop.linkIndex }),
+    // IPv6 shows the loopback link for a route that has none.
+    ...(hop.linkIndex === undefined || unreachable ? {} : { linkIndex: hop.linkIndex }),
+    ...(unreachable ? { unreachable } : {}),
     onlink: (hop.flags & RTNH_F_ONLINK) !== 0,
     protocol: body[5]!,
     metric: readU32(attributes.get(RTA.priority)) ?? 0,
     table: readU32(attributes.get(RTA.table)) ?? body[4]!,
-    plain: multipath === undefined && body[7] === RTN_UNICAST && body[2] === 0 && body[3] === 0 &&
+    plain: multipath === undefined && (body[7] === RTN_UNICAST || unreachable) &&
+      body[2] === 0 && body[3] === 0 &&
       !attributes.has(RTA.nexthopId) && !attributes.has(RTA.encapType),
   };
 }

@@ -28,13 +28,15 @@ const record: fc.Arbitrary<RouteRecord> = family.chain((family) =>
     via: fc.option(address(family), { nil: undefined }),
     linkIndex: fc.option(fc.integer({ min: 1, max: 2 ** 31 - 1 }), { nil: undefined }),
     onlink: fc.boolean(),
+    unreachable: fc.option(fc.constant(true), { nil: undefined }),
     protocol: fc.integer({ min: 0, max: 255 }),
     metric: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   })
-).map(({ via, linkIndex, ...rest }) => ({
+).map(({ via, linkIndex, unreachable, ...rest }) => ({
   ...rest,
-  ...(via === undefined ? {} : { via }),
-  ...(linkIndex === undefined ? {} : { linkIndex }),
+  ...(via === undefined || unreachable ? {} : { via }),
+  ...(linkIndex === undefined || unreachable ? {} : { linkIndex }),
+  ...(unreachable === undefined ? {} : { unreachable }),
 }));
 
 function encode(write: typeof writeAddRoute, route: RouteRecord) {
@@ -52,6 +54,7 @@ t.test("what is written is what an independent reader finds", async (t) => {
     return sequence === 7 && type === RTM.newRoute &&
       theirs.data.family === (route.destination.family === 4 ? 2 : 10) &&
       theirs.data.dstLen === route.destination.length &&
+      `${theirs.data.type}` === (route.unreachable ? "UNREACHABLE" : "UNICAST") &&
       theirs.attrs.oif === route.linkIndex &&
       (theirs.attrs.priority ?? 0) === route.metric &&
       `${bytes(theirs.attrs.dst)}` === `${bytes(addressBytes(baseAddress(route.destination)))}` &&

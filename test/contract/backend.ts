@@ -1,0 +1,13 @@
+/** What every backend keeps to. `denim backend test` runs the same for one that is somebody's own. */
+import { type Backend, type Json } from "../../src/backend/backend.ts";
+import { DEFAULT_SUITE, judge, PROMISE_NAMES } from "../../src/backend/contract/suite.ts";
+import type { Test } from "tap";
+
+export function backendContract(t: Test, backend: Backend, configs: readonly Json[]): void {
+  for (const name of PROMISE_NAMES) {
+    t.test(`${backend.name}: ${name}`, async (t) => {
+      const { failure } = await judge(backend, name, { ...DEFAULT_SUITE, configs });
+      t.equal(failure && `seed ${failure.seed}: ${failure.why}`, undefined);
+    });
+  }
+}
