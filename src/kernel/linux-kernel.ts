@@ -26,7 +26,7 @@ import {
   writeDumpForwarding,
   writeDumpNeighbours,
 } from "./netlink/neighbour.ts";
-import { readRoute, writeDumpRoutes } from "./netlink/route.ts";
+import { readRoute, type RouteFound, writeDumpRoutes } from "./netlink/route.ts";
 import { EventSocket, RequestSocket } from "./socket.ts";
 import { onlyNeighboursOf } from "./neighbour-filter.ts";
 import { OwnEntries } from "./own-entries.ts";
@@ -168,21 +168,7 @@ export class LinuxKernel implements Kernel {
       (message) => {
         const found = message.type === RTM.newRoute ? readRoute(message.body) : undefined;
         if (found?.table !== RT_TABLE_MAIN || found.destination.family !== family) return undefined;
-        const { destination, via, unreachable, onlink, protocol, metric, plain } = found;
-        const device = nameOf.get(found.linkIndex ?? 0) ?? "";
-        const gateway = via === undefined ? {} : { via };
-        const nobody = unreachable ? { unreachable } : {};
-        return {
-          kind: "route",
-          destination,
-          ...gateway,
-          device,
-          ...nobody,
-          onlink,
-          protocol,
-          metric,
-          plain,
-        };
+        return routeOf(found, nameOf.get(found.linkIndex ?? 0) ?? "");
       },
     );
   }
@@ -214,6 +200,15 @@ export class LinuxKernel implements Kernel {
       return error === undefined ? { change } : { change, error };
     });
   }
+}
+
+/** There may be many in every pass, so the usual ones are made without a detour. */
+function routeOf(found: RouteFound, device: string): KernelRoute {
+  const { destination, via, unreachable, onlink, protocol, metric, plain } = found;
+  const rest = { kind: "route", destination, device, onlink, protocol, metric, plain } as const;
+  if (unreachable) return { ...rest, ...(via === undefined ? {} : { via }), unreachable };
+  if (via === undefined) return rest;
+  return { kind: "route", destination, via, device, onlink, protocol, metric, plain };
 }
 
 /** Without an address or a MAC address it is nothing that could be wanted, or in the way. */

@@ -47,8 +47,9 @@ function compare(item: Route, found: readonly KernelRoute[], options: DiffOption
   if (!options.networks.some((network) => contains(network, destination))) {
     return conflict(item, "it lies outside every network of this host");
   }
-  const ours = found.filter((route) => isOurs(route, options.networks));
-  const foreign = found.find((route) => !isOurs(route, options.networks));
+  // They are for the same destination, and that lies in a network of ours: see isOurs.
+  const ours = found.filter((route) => route.protocol === ROUTE_PROTOCOL);
+  const foreign = found.find((route) => route.protocol !== ROUTE_PROTOCOL);
   const inPlace = ours.find((route) => isAsWanted(item, route));
   const mayChange = options.mode === "full" ||
     (options.claimed ?? []).some((subnet) => contains(subnet, destination));

@@ -126,12 +126,8 @@ export function readRoute(body: Uint8Array): RouteFound | undefined {
     : firstHop(multipath);
   const via = readGateway(hop.attributes);
   const unreachable = body[7] === RTN_UNREACHABLE;
-  return {
+  const found: Writable<RouteFound> = {
     destination: prefixOf(address, body[1]!),
-    ...(via === undefined ? {} : { via }),
-    // IPv6 shows the loopback link for a route that has none.
-    ...(hop.linkIndex === undefined || unreachable ? {} : { linkIndex: hop.linkIndex }),
-    ...(unreachable ? { unreachable } : {}),
     onlink: (hop.flags & RTNH_F_ONLINK) !== 0,
     protocol: body[5]!,
     metric: readU32(attributes.get(RTA.priority)) ?? 0,
@@ -140,7 +136,15 @@ export function readRoute(body: Uint8Array): RouteFound | undefined {
       body[2] === 0 && body[3] === 0 &&
       !attributes.has(RTA.nexthopId) && !attributes.has(RTA.encapType),
   };
+  // There may be many, and this is what making them from parts would cost most for.
+  if (via !== undefined) found.via = via;
+  if (unreachable) found.unreachable = true;
+  // IPv6 shows the loopback link for a route that has none.
+  else if (hop.linkIndex !== undefined) found.linkIndex = hop.linkIndex;
+  return found;
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** `linux/rtnetlink.h`, struct rtnexthop: length, flags, hops, link, then attributes. */
 function firstHop(hops: Uint8Array) {
