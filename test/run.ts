@@ -6,6 +6,7 @@
  *   node test/run.ts --deno          the same files under `deno test`
  *   node test/run.ts test/ip         only these
  *   node test/run.ts --no-skip       a skipped test is a failure: where everything is installed
+ *   node test/run.ts --again         a file that fails is run once more, by itself, and named
  */
 import { spawn } from "node:child_process";
 import { globSync, statSync } from "node:fs";
@@ -29,16 +30,40 @@ const files = (places.length ? places : ["test"]).flatMap((place) =>
   statSync(place).isDirectory() ? globSync(`${place}/**/*.test.ts`).sort(longestFirst) : [place]
 );
 
+/** How one file went. */
+interface Result extends Counts {
+  readonly file: string;
+}
+
+/** A machine that stood still may excuse one or two files; more than that, and something is wrong. */
+const AGAIN_MAX = 3;
+
 const skipReasons = new Set<string>();
 
-const counts = onDeno ? await runDeno() : await runTap();
+const runAll = onDeno ? runDeno : runTap;
+let results = await runAll(files);
+const failing = results.filter(({ failed }) => failed > 0).map(({ file }) => file);
+if (process.argv.includes("--again") && failing.length > 0 && failing.length <= AGAIN_MAX) {
+  results = results.filter(({ failed }) => failed === 0);
+  for (const file of failing) {
+    console.log(`once more, by itself: ${file}`);
+    results.push(...await runAll([file]));
+  }
+  console.log(`failed at first, to be looked into: ${failing.join(", ")}`);
+}
+const total = (count: (result: Result) => number) => results.map(count).reduce((a, b) => a + b, 0);
+const counts = {
+  passed: total(({ passed }) => passed),
+  failed: total(({ failed }) => failed),
+  skipped: total(({ skipped }) => skipped),
+};
 for (const reason of skipReasons) console.log(`skipped: ${reason}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 const incomplete = process.argv.includes("--no-skip") && counts.skipped > 0;
 process.exitCode = counts.failed > 0 || counts.passed === 0 || incomplete ? 1 : 0;
 
-async function runTap(): Promise<Counts> {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+async function runTap(files: readonly string[]): Promise<Result[]> {
+  const results: Result[] = [];
   let block: string[] = [];
   const exit = await run(
     "node_modules/.bin/tap",
@@ -47,16 +72,27 @@ async function runTap(): Promise<Counts> {
       block.push(line);
       const end = /^(not )?ok \d+ - (\S+\.test\.ts).* # time=([0-9.]+)ms/.exec(line);
       if (end === null) return;
-      report(end[2]!, Number(end[3]), end[1] ? block : undefined);
-      for (const line of block) countTap(line, counts);
+      const file = end[2]!.replace(/^\.\//, "");
+      const result = { file, passed: 0, failed: 0, skipped: 0 };
+      for (const line of block) countTap(line, result);
+      // Such as one whose process ended in the middle of a test.
+      if (end[1] && result.failed === 0) result.failed = 1;
+      report(file, Number(end[3]), end[1] ? block : undefined);
+      results.push(result);
       block = [];
     },
   );
-  if (exit !== 0 && counts.failed === 0) {
-    console.log(block.join("\n"));
-    counts.failed = 1;
+  // A file of which nothing was heard has not passed.
+  const ended = new Set(results.map(({ file }) => file));
+  for (const file of files.filter((file) => !ended.has(file))) {
+    results.push({ file, passed: 0, failed: 1, skipped: 0 });
+    report(file, 0, block);
   }
-  return counts;
+  if (exit !== 0 && results.every(({ failed }) => failed === 0)) {
+    console.log(block.join("\n"));
+    results.push({ file: "tap itself", passed: 0, failed: 1, skipped: 0 });
+  }
+  return results;
 }
 
 /** A result line that carries a time, or a skip, is a named test; others are assertions. */
@@ -71,19 +107,19 @@ function countTap(line: string, counts: Counts): void {
 }
 
 /** As tap does it: a process for each file, {@link JOBS} at once. */
-async function runDeno(): Promise<Counts> {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+async function runDeno(files: readonly string[]): Promise<Result[]> {
+  const results: Result[] = [];
   const waiting = [...files];
   const job = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      await runDenoFile(file, counts);
+      results.push(await runDenoFile(file));
     }
   };
   await Promise.all(Array.from({ length: JOBS }, job));
-  return counts;
+  return results;
 }
 
-async function runDenoFile(file: string, counts: Counts): Promise<void> {
+async function runDenoFile(file: string): Promise<Result> {
   const lines: string[] = [];
   const startMs = performance.now();
   const exit = await run(
@@ -91,17 +127,17 @@ async function runDenoFile(file: string, counts: Counts): Promise<void> {
     ["test", "-A", "--no-check", "--quiet", "--reporter=tap", file],
     (line) => lines.push(line),
   );
-  let failed = 0;
+  const result = { file, passed: 0, failed: 0, skipped: 0 };
   for (const line of lines) {
     const match = /^ *(not )?ok \d+ - (.*?)( # SKIP.*)?$/.exec(line);
     if (match === null) continue;
-    if (match[3]) counts.skipped++;
-    else if (match[1]) failed++;
-    else counts.passed++;
+    if (match[3]) result.skipped++;
+    else if (match[1]) result.failed++;
+    else result.passed++;
   }
-  if (exit !== 0 && failed === 0) failed = 1;
-  counts.failed += failed;
-  report(file, performance.now() - startMs, failed > 0 ? lines : undefined);
+  if (exit !== 0 && result.failed === 0) result.failed = 1;
+  report(file, performance.now() - startMs, result.failed > 0 ? lines : undefined);
+  return result;
 }
 
 /** One line a file as it ends; of a file that fails, everything that it said. */
