@@ -81,7 +81,7 @@ for (const page of new Set(executed.map(({ page }) => page))) {
   const own = executed.filter((command) => command.page === page);
   t.test(`${page}: what it has people type`, {
     skip: cannotLab || lacking(own),
-    timeout: 280_000,
+    timeout: 600_000,
   }, async (t) => await play(t, own));
 }
 

@@ -68,7 +68,7 @@ t.test("test: what is not kept has a reason, a place and a seed that shows it ag
 });
 
 t.test("test: one that loops for ever at one promise does not keep the others from an answer", {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const folder = putBackend(temporaryFolder(t), {
     "mod.ts": backendText({

@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/folders.ts";
 import { eventually, makeLab } from "../support/lab.ts";
 
 const cannotPackage: string | false = existsSync("/usr/bin/dpkg-deb") ? false : "needs dpkg-deb";
-const options = { skip: cannotPackage, timeout: 240_000 };
+const options = { skip: cannotPackage, timeout: 600_000 };
 const isRoot = process.getuid?.() === 0;
 
 let built: Promise<Packages> | undefined;

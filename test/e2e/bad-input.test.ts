@@ -19,7 +19,7 @@ import {
 } from "../support/lab.ts";
 import { knownOf, refused } from "../support/refusal.ts";
 
-const options = { skip: cannotLab, timeout: 120_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 
 const init = (network: string) => ["init", "--foreground", "--network", network];
 

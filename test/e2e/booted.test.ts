@@ -20,7 +20,7 @@ const ENDED_TEST = `
 
 t.test("a test that is ended takes its host along", {
   skip: cannotBoot(),
-  timeout: 200_000,
+  timeout: 600_000,
 }, async (t) => {
   const child = spawn(onNode[0]!, ["--input-type=module", "--eval", ENDED_TEST], {
     stdio: ["ignore", "pipe", "inherit"],

@@ -18,7 +18,7 @@ import {
 import { join } from "node:path";
 import { root } from "../support/root.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 const LIFE_MS = 10_000;
 const [node, main] = onNode as readonly [string, string];
 const mortal: Program = [node, "--import", join(root, "test/support/edit.ts"), main];

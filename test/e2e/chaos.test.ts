@@ -9,7 +9,7 @@ const SEED = 1;
 
 t.test("daemons are killed, paused and cut off: no write, read, lease or packet is wrong", {
   skip: cannotCut,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const report = await chaos(await makeLab(t), SECONDS, SEED);
   const { failures, faults, operations, elections, pings, tokens } = report;

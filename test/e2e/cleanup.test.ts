@@ -34,7 +34,7 @@ const routesOf = (host: Host) => ip(`-n ${host.namespace} route`);
 
 t.test("cleanup takes away what a daemon left, and nothing else", {
   skip: cannotLab,
-  timeout: 60_000,
+  timeout: 600_000,
 }, async (t) => {
   const lab = await makeLab(t);
   const a = await lab.addHost("a");
@@ -93,7 +93,7 @@ t.test("cleanup takes away what a daemon left, and nothing else", {
 
 t.test("the last one that leaves leaves nothing behind", {
   skip: cannotLab,
-  timeout: 60_000,
+  timeout: 600_000,
 }, async (t) => {
   const a = await (await makeLab(t)).addHost("a");
   const before = await routesOf(a);

@@ -19,7 +19,7 @@ import {
   untilRouted,
 } from "../support/lab.ts";
 
-const options = { skip: cannotCni, timeout: 180_000 };
+const options = { skip: cannotCni, timeout: 600_000 };
 const BOTH = '{"Network": "10.244.0.0/16", "EnableIPv6": true, "IPv6Network": "fd42::/48"}';
 
 const conflistOf = (host: Host) => join(host.folder, "net.d/10-denim.conflist");

@@ -19,7 +19,7 @@ import {
 import { foundAt, holderOf, plug, standingOf, unplug, untilLease } from "../support/partition.ts";
 import { inForgedTime, passHours, setTime, timeOf } from "../support/time-travel.ts";
 
-const options = { skip: cannotLab, timeout: 120_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 
 t.test(
   "a reboot with a dead clock after thirty hours: fenced until confirmed",

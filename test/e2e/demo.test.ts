@@ -15,7 +15,7 @@ import type { Test } from "../support/tap.ts";
  * right that stays lets user 0, as everybody may with an own number, be root in a user namespace.
  */
 const PLAIN_USER = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all"];
-const options = { skip: cannotLab, timeout: 120_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 
 const cannotUserNamespace = cannotLab ||
   (spawnSync("setpriv", [...PLAIN_USER.slice(1), "unshare", "-Urmn", "true"]).status === 0
@@ -102,7 +102,7 @@ function ask(url: string, method = "GET"): Promise<{ status: number; text: strin
 /** Runs a line that the demo has shown. */
 function type(line: string, before: readonly string[] = []) {
   const [program, ...words] = [...before, ...line.split(" ")] as [string, ...string[]];
-  const { status, stdout } = spawnSync(program, words, { encoding: "utf8", timeout: 20_000 });
+  const { status, stdout } = spawnSync(program, words, { encoding: "utf8", timeout: 90_000 });
   return { status, out: stdout };
 }
 
@@ -204,7 +204,7 @@ t.test("where nobody may make networks, it says so and makes nothing", options, 
   const { status, stderr, stdout } = spawnSync(
     "unshare",
     ["--user", "--map-root-user", "sh", ...command],
-    { encoding: "utf8", timeout: 20_000 },
+    { encoding: "utf8", timeout: 90_000 },
   );
   t.equal(status, 4);
   t.equal(stdout, "");

@@ -41,7 +41,7 @@ async function inContainer(dockerd: Dockerd, command: string): Promise<string> {
 
 t.test("containers of two hosts see each other as they are", {
   skip: cannotDocker,
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [await lab.addHost("a"), await lab.addHost("b")];

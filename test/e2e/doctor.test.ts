@@ -49,7 +49,7 @@ async function set(host: Host, path: string, value: string): Promise<void> {
 
 t.test("the doctor says what is wrong, and why", {
   skip: cannotLab,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const lab = await makeLab(t);
   const a = await lab.addHost("a");

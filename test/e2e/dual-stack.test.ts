@@ -21,7 +21,7 @@ import {
   untilRouted,
 } from "../support/lab.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 
 const SIX = { EnableIPv6: true, IPv6Network: "fd42:0:0::/48" };
 const BOTH = { Network: "10.244.0.0/16", ...SIX };

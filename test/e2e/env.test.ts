@@ -68,7 +68,7 @@ function inspected(finished: Finished): DockerNetwork {
 
 t.test("Docker makes a network of its own", {
   skip: DOCKER.skip,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const folder = folderOf(t);
   const [create] = await stepsOf(folder, "docker", "network");
@@ -95,7 +95,7 @@ const OWN_BRIDGE = [["10.244.3.0/24", "10.244.3.1"], ["fd00:5:0:3::/64", undefin
 for (const form of ["options", "daemon.json"]) {
   t.test(`docker0 is in the subnet, by ${form}`, {
     skip: DOCKER.skip,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async (t) => {
     const folder = folderOf(t);
     let start: string;
@@ -127,7 +127,7 @@ ${DOCKER.stop}`,
 
 t.test("Podman makes a network of its own", {
   skip: cannotSandbox("/usr/bin/podman", "podman"),
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const folder = folderOf(t);
   const [create] = await stepsOf(folder, "podman", "network");
@@ -149,7 +149,7 @@ podman network inspect denim`;
 t.test("lxc-net has its bridge in the subnet", {
   skip: cannotSandbox("/usr/libexec/lxc/lxc-net", "lxc") ||
     cannotSandbox("/usr/sbin/dnsmasq", "dnsmasq-base"),
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const folder = folderOf(t);
   const [file] = await stepsOf(folder, "lxc", "lxc-net");
@@ -169,7 +169,7 @@ ps ax | grep -o 'dhcp-range [^ ]*'
 
 t.test("the plugins that Nomad runs give out addresses of the subnet", {
   skip: cannotSandbox("/usr/lib/cni/bridge", "containernetworking-plugins"),
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const folder = folderOf(t);
   const [file] = await stepsOf(folder, "nomad", "cni");

@@ -24,7 +24,7 @@ const FACE = ["--etcd-listen", "127.0.0.1:2379", "--etcd-prefix", PREFIX];
 async function etcdctl(host: Host, line: string) {
   const words = ["netns", "exec", host.namespace, "etcdctl", ...line.split(" ")];
   const env = { PATH: process.env["PATH"], ETCDCTL_API: "2" };
-  return await runProgram("ip", words, { env, timeoutMs: 30_000 });
+  return await runProgram("ip", words, { env, timeoutMs: 90_000 });
 }
 
 async function said(host: Host, line: string): Promise<string> {
@@ -35,7 +35,7 @@ async function said(host: Host, line: string): Promise<string> {
 
 t.test("etcdctl prints what the page prints", {
   skip: cannotLab || cannotEtcdctl,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const lab = await makeLab(t);
   const [a, b, c] = [await lab.addHost("a"), await lab.addHost("b"), await lab.addHost("c")];

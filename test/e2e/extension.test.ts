@@ -25,7 +25,7 @@ import { refused } from "../support/refusal.ts";
 import { root } from "../support/root.ts";
 import { addFarHost, addRouter } from "../support/router.ts";
 
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 
 const ROUTES = {
   Type: "extension",

@@ -3,7 +3,7 @@ import t from "tap";
 import { cannotLab } from "../support/lab.ts";
 import { type Fault, meetFaults } from "../support/moody.ts";
 
-const TIMEOUT_MS = 280_000;
+const TIMEOUT_MS = 600_000;
 
 const FAULTS: readonly Fault[] = [
   ["throw", /moody\/mod\.ts:18: RangeError: too far/],

@@ -12,7 +12,7 @@ import {
   untilWell,
 } from "../support/moody.ts";
 
-const TIMEOUT_MS = 280_000;
+const TIMEOUT_MS = 600_000;
 
 const BROKEN: readonly (readonly [what: string, text: string, said: RegExp])[] = [
   [

@@ -30,12 +30,12 @@ interface Self {
 async function etcd(host: Host, path: string): Promise<string> {
   const code = `fetch("http://127.0.0.1:2379${path}").then((a) => a.text()).then(console.log)`;
   const words = ["netns", "exec", host.namespace, onNode[0]!, "-e", code];
-  return (await runProgram("ip", words, { timeoutMs: 30_000 })).out;
+  return (await runProgram("ip", words, { timeoutMs: 90_000 })).out;
 }
 
 t.test("a host of the handbook starts with the same words", {
   skip: cannotLab,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [await lab.addHost("a"), await lab.addHost("b")];

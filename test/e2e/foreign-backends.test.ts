@@ -17,8 +17,7 @@ import {
 import { MOODY, notesOf, putMoody, setNetwork, threeRuntimes } from "../support/moody.ts";
 import { root } from "../support/root.ts";
 
-const TIMEOUT_MS = 280_000;
-const CHANGE_MS = 60_000;
+const TIMEOUT_MS = 600_000;
 
 t.test("the example backend, in the single binary, on Deno and on Node, carries packets", {
   skip: cannotLab,
@@ -86,7 +85,7 @@ t.test("bad data of a peer costs that peer only; another backend is taken host b
   const untilLeftOut = async (host: Host, wanted: readonly string[]) =>
     await eventually(`${host.name} leaves out ${wanted}`, async () => {
       return String(await leftOut(host)) === String([...wanted].sort()) ? true : undefined;
-    }, CHANGE_MS);
+    });
 
   await t.test("bad data of a peer", { timeout: TIMEOUT_MS }, async (t) => {
     await c.daemon!.stop();

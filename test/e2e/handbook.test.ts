@@ -80,7 +80,7 @@ interface Deployment {
   readonly dockers: readonly Dockerd[];
 }
 
-t.test("the handbook's page, heading by heading", { skip, timeout: 280_000 }, async (t) => {
+t.test("the handbook's page, heading by heading", { skip, timeout: 600_000 }, async (t) => {
   const lab = await makeLab(t);
   const denim = await singleBinary();
   const hosts = await addHandbookHosts(lab) as unknown as Deployment["hosts"];

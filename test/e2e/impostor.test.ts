@@ -5,13 +5,20 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import t, { type Test } from "tap";
-import { systemClock } from "../../src/base/clock.ts";
 import type { Host } from "../../src/cli/lab/host.ts";
 import { sendSignal } from "../../src/cli/lab/signal.ts";
 import type { Credentials } from "../../src/transport/credentials.ts";
 import { decodeToken } from "../../src/transport/token.ts";
 import type { Heard } from "../support/impostor.ts";
-import { cannotLab, found, joinBy, makeLab, makeToken, onNode } from "../support/lab.ts";
+import {
+  cannotLab,
+  found,
+  joinBy,
+  makeLab,
+  makeToken,
+  onNode,
+  untilReady,
+} from "../support/lab.ts";
 import { testCluster } from "../support/pki.ts";
 import { refused } from "../support/refusal.ts";
 import { root } from "../support/root.ts";
@@ -90,7 +97,7 @@ function copyOfIdentity(host: Host, folder: string): string {
 
 t.test(
   "a joiner and those who pose as a server",
-  { skip: cannotLab, timeout: 120_000 },
+  { skip: cannotLab, timeout: 600_000 },
   async (t) => {
     const lab = await makeLab(t);
     const [a, b, c] = [await lab.addHost("a"), await lab.addHost("b"), await lab.addHost("c")];
@@ -141,7 +148,7 @@ t.test(
 
     await t.test("the real port of an agent names the servers, and hears no secret", async (t) => {
       await b.startDaemon(onNode, ["run"]);
-      await b.daemon!.ready({ clock: systemClock(), timeoutMs: 30_000 });
+      await untilReady([b]);
       const words = ["join", b.address, "--foreground"];
       const { status, code, err } = await refused(t, c, words, { DENIM_TOKEN: token });
       t.same([status, code], [4, "JOIN_REFUSED"]);

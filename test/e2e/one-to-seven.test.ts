@@ -108,8 +108,8 @@ class Fleet {
   async join(): Promise<void> {
     const host = take(this.out, this.#random);
     const words = ["join", ...await this.#admitters(), "--foreground"];
-    const daemon = await host.startDaemon(onNode, words, { DENIM_TOKEN: this.#token });
-    await daemon.ready({ clock, timeoutMs: 30_000 });
+    await host.startDaemon(onNode, words, { DENIM_TOKEN: this.#token });
+    await untilReady([host]);
     this.up.push(host);
     const [kept, subnet] = [this.#kept.get(host), await subnetOf(host)];
     if (kept !== undefined && kept !== subnet) {
@@ -152,7 +152,7 @@ function take<T>(from: T[], random: Random): T {
 
 t.test("from one host to seven and back: one leader a term, odd voters, no write lost", {
   skip: cannotLab,
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const fleet = new Fleet(seededRandom(SEED));
   await fleet.begin(await makeLab(t));

@@ -22,7 +22,7 @@ import {
 import { foundAt, holderOf, plug, unplug, untilLease } from "../support/partition.ts";
 import { passHours } from "../support/time-travel.ts";
 
-const options = { skip: cannotLab, timeout: 180_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 /** Hardly more than the shortest that there is, for machines that are busy. */
 const SHORT = `{"Network":"${NETWORK}","LeaseTTL":"6s"}`;
 

@@ -25,7 +25,7 @@ import {
 } from "../support/lab.ts";
 import type { Test } from "../support/tap.ts";
 
-const options = { skip: cannotLab, timeout: 180_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 
 interface Status {
   readonly role: string;

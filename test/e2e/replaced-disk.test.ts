@@ -24,7 +24,7 @@ import {
 } from "../support/lab.ts";
 import type { Test } from "../support/tap.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 
 async function clusterOf(host: Host): Promise<string> {
   const status = await host.ask(onNode, ["status"]) as { cluster: { id: string } };

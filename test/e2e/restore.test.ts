@@ -22,7 +22,7 @@ import {
 } from "../support/lab.ts";
 import type { Test } from "../support/tap.ts";
 
-const options = { skip: cannotLab, timeout: 180_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 const PASSPHRASE = { DENIM_PASSPHRASE: "correct horse battery" };
 
 interface Status {

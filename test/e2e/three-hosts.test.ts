@@ -23,7 +23,7 @@ import {
   watchAll,
 } from "../support/lab.ts";
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 600_000;
 
 async function leaderAmong(hosts: readonly Host[]): Promise<Host> {
   return await eventually("there is a leader", async () => {

@@ -18,7 +18,7 @@ import {
 } from "../support/lab.ts";
 import { knownOf, refused } from "../support/refusal.ts";
 
-const options = { skip: cannotLab, timeout: 120_000 };
+const options = { skip: cannotLab, timeout: 600_000 };
 
 /** The last lines of a command that goes on as the daemon, once it has said `words`. */
 async function saidBy(host: Host, words: RegExp): Promise<string> {

@@ -2,7 +2,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { systemClock } from "../../src/base/clock.ts";
 import { Container } from "../../src/cli/lab/container.ts";
 import { Host } from "../../src/cli/lab/host.ts";
 import { ipBatch } from "../../src/cli/lab/ip.ts";
@@ -18,11 +17,12 @@ import {
   singleBinary,
   typed,
   unreached,
+  untilReady,
   wantedRoutes,
 } from "../support/lab.ts";
 import { formCluster, inside, pings, untilInPlace } from "../support/tunnels.ts";
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 600_000;
 
 const skip = cannotLab ||
   (existsSync("/usr/bin/ping") ? false : "needs Debian's iputils-ping");
@@ -44,8 +44,8 @@ function secondOf({ name, namespace, addresses, folder }: Host): Host {
 
 async function start(host: Host, program: Program, words: readonly string[], token?: string) {
   const env = { ...SECOND, ...(token === undefined ? {} : { DENIM_TOKEN: token }) };
-  const daemon = await host.startDaemon(program, words, env);
-  await daemon.ready({ clock: systemClock(), timeoutMs: 30_000 });
+  await host.startDaemon(program, words, env);
+  await untilReady([host]);
 }
 
 async function startSecondContainer(host: Host): Promise<void> {

@@ -47,7 +47,7 @@ async function upgrade(host: Host, ...more: readonly string[]): Promise<string> 
 
 t.test("a rolling upgrade loses no write and no packet, and then the level is raised", {
   skip: cannotLab,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const hosts = await threeServers(await makeLab(t));
   await untilRouted(hosts);

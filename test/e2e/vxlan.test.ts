@@ -18,7 +18,7 @@ import {
 import { cannotFilter } from "../support/namespace.ts";
 import { addFarHost, formCluster, inside, pings, untilInPlace } from "../support/tunnels.ts";
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 600_000;
 
 const FOUR = { Network: "10.244.0.0/16" };
 const BOTH = { ...FOUR, EnableIPv6: true, IPv6Network: "fd42::/48" };

@@ -120,7 +120,7 @@ export class Booted {
     });
   }
 
-  /** Runs a command line in the container, to its end or for a minute. */
+  /** Runs a command line in the container, to its end or for two minutes. */
   async type(...words: readonly string[]): Promise<Said> {
     return await this.typeWith({}, ...words);
   }
@@ -130,7 +130,7 @@ export class Booted {
     ...words: readonly string[]
   ): Promise<Said> {
     const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    const options = { env: { PATH: path, HOME: "/root", ...env }, timeoutMs: 60_000 };
+    const options = { env: { PATH: path, HOME: "/root", ...env }, timeoutMs: 120_000 };
     return await runProgram("nsenter", ["-t", String(this.#init), "-a", ...words], options);
   }
 

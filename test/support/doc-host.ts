@@ -24,7 +24,7 @@ const APART = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
 const DAEMON = /^denim (init|join|run|flanneld)\b/;
 
 /** What is still running then does not end by itself. */
-const COMMAND_S = 60;
+const COMMAND_S = 120;
 
 export class DocHost {
   readonly host: Host;

@@ -55,7 +55,7 @@ export class Dockerd {
     await eventually(`dockerd on ${host.name}`, async () => {
       if (child.exitCode !== null) throw new Error(`dockerd ended:\n${dockerd.logTail()}`);
       return await dockerd.docker("version").then(() => true, () => undefined);
-    }, 60_000);
+    });
     return dockerd;
   }
 

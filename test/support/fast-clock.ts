@@ -19,7 +19,7 @@ export function fastClock(speed: number, wallMs = Date.now()): Clock {
 export async function until(
   what: string,
   condition: () => boolean | undefined,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!condition()) {

@@ -66,7 +66,7 @@ export const routeOf = (destination: Prefix, { publicIps }: Peer<null>, { link }
 `;
 
 /** Ten times what it takes where nothing else runs: time limits and waits are in there. */
-const FAULT_MS = 60_000;
+const FAULT_MS = 120_000;
 
 /** The single binary, Deno, and Node. */
 export async function threeRuntimes(

@@ -20,7 +20,7 @@ export async function untilLease(host: Host, state: string, why = /./): Promise<
     return lease.state === state && (state === "held" || why.test(lease.why ?? ""))
       ? standing
       : undefined;
-  }, 40_000);
+  });
 }
 
 /** Its cable goes to a switch that passes nothing on: the host itself notices nothing. */

@@ -130,6 +130,6 @@ export async function threeVoters(t: Test): Promise<readonly [RealHost, RealHost
   const second = await RealHost.enter(t, 2, way);
   const third = await RealHost.enter(t, 3, way);
   const all = [first, second, third] as const;
-  await until("three vote", () => all.every(({ votes }) => votes), 20_000);
+  await until("three vote", () => all.every(({ votes }) => votes));
   return all;
 }

@@ -28,7 +28,7 @@ export async function freePort(): Promise<number> {
 
 /** Waits until `condition` holds; gives up after a generous time, and the test then fails. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 1_000; tries++) {
+  for (let tries = 0; tries < 10_000; tries++) {
     if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
