@@ -1,16 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommandContext } from "./command.ts";
-
-export interface DemoFlags {
-  readonly once?: true;
-  readonly hosts: number;
-  readonly apiPort?: number;
-  readonly json?: true;
-  /** The folder of a run that goes on in a user namespace. */
-  readonly inside?: string;
-}
-
-export const HOSTS_DEFAULT = 3;
+import { type DemoFlags, HOSTS_DEFAULT } from "./demo/flags.ts";
 
 /** The first minute with Denim: a cluster on this machine that leaves nothing behind. */
 export function registerDemo(program: Command, { io }: CommandContext): void {

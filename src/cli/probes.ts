@@ -4,7 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { assert } from "../base/errors.ts";
-import type { Probe } from "./self-test.ts";
+
+/** One part of the program that a single binary can break; says in a few words what it found. */
+export interface Probe {
+  readonly name: string;
+  readonly run: () => Promise<string>;
+}
 
 /** The LevelDB add-on: open, a synced batch, and the same records after opening again. */
 async function probeStore(): Promise<string> {

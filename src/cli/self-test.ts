@@ -2,12 +2,7 @@ import type { Command } from "commander";
 import { asDenimError, DenimError, type ErrorJson } from "../base/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { renderJson, renderTable } from "./output.ts";
-
-/** One part of the program that a single binary can break; says in a few words what it found. */
-export interface Probe {
-  readonly name: string;
-  readonly run: () => Promise<string>;
-}
+import type { Probe } from "./probes.ts";
 
 export interface ProbeResult {
   readonly name: string;

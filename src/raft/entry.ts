@@ -1,6 +1,12 @@
 /** Nobody: no vote was cast, no leader is known, nobody is to take over. Real ids start at 1. */
 export const NOBODY = 0;
 
+/** The name of a log position: equal names mean equal logs up to there (Raft paper, figure 3). */
+export interface Place {
+  readonly index: number;
+  readonly term: number;
+}
+
 /**
  * One position of the replicated log. `data` is text, JSON in practice, so that a log can be read
  * with the eyes. The data of a `change` entry is the JSON of a {@link Change}. A `normal` entry

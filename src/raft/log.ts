@@ -1,12 +1,6 @@
 import { assert } from "../base/errors.ts";
-import { type Entry, entryBytes } from "./entry.ts";
+import { type Entry, entryBytes, type Place } from "./entry.ts";
 import type { SnapshotMeta } from "./message.ts";
-
-/** The name of a log position: equal names mean equal logs up to there (Raft paper, figure 3). */
-export interface Place {
-  readonly index: number;
-  readonly term: number;
-}
 
 /**
  * The retained log, in memory: everything after `start`. Indices only grow in this order:

@@ -1,6 +1,5 @@
 import type { Configuration } from "./configuration.ts";
-import type { Entry, Proposal } from "./entry.ts";
-import type { Place } from "./log.ts";
+import type { Entry, Place, Proposal } from "./entry.ts";
 
 /**
  * What servers tell each other. The set, and when each is sent, follow etcd's raft, so that its

@@ -10,9 +10,8 @@ export {
 } from "./configuration.ts";
 export type { ReadState, Role } from "./core.ts";
 export type { CampaignResult } from "./election.ts";
-export { type Entry, type EntryType, NOBODY, type Proposal } from "./entry.ts";
+export { type Entry, type EntryType, NOBODY, type Place, type Proposal } from "./entry.ts";
 export type { ProposeRefusal, ProposeResult, TransferResult } from "./leader.ts";
-export type { Place } from "./log.ts";
 export type * from "./message.ts";
 export { type RaftLimits, type RaftOptions, SUGGESTED_LIMITS } from "./options.ts";
 export type { ProgressState, ProgressStatus } from "./progress.ts";

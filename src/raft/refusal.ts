@@ -9,8 +9,7 @@
  * log left to vote by.
  */
 import { becomeFollower, type Core } from "./core.ts";
-import { NOBODY } from "./entry.ts";
-import type { Place } from "./log.ts";
+import { NOBODY, type Place } from "./entry.ts";
 import type { Message, PreVoteResponse, VoteResponse } from "./message.ts";
 
 interface Refusal {

@@ -1,7 +1,6 @@
 import { assert } from "../base/errors.ts";
 import { assertConfiguration, type Configuration, EMPTY_CONFIGURATION } from "./configuration.ts";
-import { type Entry, NOBODY } from "./entry.ts";
-import type { Place } from "./log.ts";
+import { type Entry, NOBODY, type Place } from "./entry.ts";
 
 /** What must be on disk before anything that depends on it leaves (Raft paper, figure 2). */
 export interface HardState {
