@@ -317,13 +317,13 @@ async function events(answer: Response, count: number) {
 
 t.test(
   "events come as they happen, with ids that name a place in one history",
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   async (t) => {
     const { ask, service } = api();
     const answer = await ask("/v1/events");
     t.match(answer.headers.get("content-type")!, /^text\/event-stream/);
     const reading = events(answer, 2);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await service.followed;
     service.cluster.apply({ kind: "node.join", tokenId: "open", node: joiner(2) });
     const found = await reading;
     const revision = service.position().revision.toString(16).padStart(16, "0");
@@ -336,7 +336,7 @@ t.test(
 );
 
 t.test("a reader resumes behind the event that it saw last, and starts anew elsewhere", {
-  timeout: 20_000,
+  timeout: 60_000,
 }, async (t) => {
   const { ask, service } = api();
   const id = (random: string) =>
@@ -356,7 +356,7 @@ t.test("a reader resumes behind the event that it saw last, and starts anew else
   t.ok(records.some(({ table }) => table === "lease"));
 });
 
-t.test("who may join is not told on an open port", { timeout: 20_000 }, async (t) => {
+t.test("who may join is not told on an open port", { timeout: 60_000 }, async (t) => {
   const { ask, service } = api("read");
   const { revision } = service.position();
   const since = `1.00000000000000aa-${(revision - 1).toString(16)}`;

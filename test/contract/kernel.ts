@@ -11,6 +11,8 @@ import {
 import type { OnLink, Route } from "../../src/plan/wanted.ts";
 import { formatWanted } from "../../src/plan/text.ts";
 import { route } from "../support/routes.ts";
+import { sleep } from "../../src/base/clock.ts";
+import { fastClock } from "../support/fast-clock.ts";
 import { linksContract } from "./kernel-links.ts";
 import { onLinksContract } from "./kernel-on-links.ts";
 
@@ -37,10 +39,13 @@ const remove = (item: Route): Change => ({ kind: "remove", item });
 const FOREIGN = 4;
 
 /** Generous: a worker thread of the runtime's pool has to wake up. */
-const EVENT_WAIT_MS = 5_000;
+const EVENT_WAIT_MS = 60_000;
 
 /** Long enough for an event that should not come. */
 const QUIET_MS = 60;
+
+/** While this process does not get the processor it hears nothing, which proves nothing. */
+const ATTENTION = fastClock(1);
 
 export function kernelContract(
   t: Test,
@@ -267,10 +272,10 @@ export function watched(kernel: Kernel) {
     stop,
     count: () => calls,
     /** Resolves when nothing has come for a while, with the calls so far: new links go on talking. */
-    async quiet(): Promise<number> {
+    async quiet(durationMs = QUIET_MS): Promise<number> {
       for (let before = -1; before !== calls;) {
         before = calls;
-        await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+        await sleep(ATTENTION, durationMs);
       }
       return calls;
     },

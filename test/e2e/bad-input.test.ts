@@ -87,7 +87,7 @@ t.test("a second daemon on the same directory, socket or port", options, async (
   const again = await refused(t, a, ["run"]);
   t.same([again.status, again.code], [7, "STORE_LOCKED"]);
   t.match(again.err, new RegExp(`${a.stateDir}`));
-  await untilReady([a], 1_000);
+  await untilReady([a]);
 
   const words = ["run", "--state-dir", join(a.folder, "second")];
   const socket = await runInside(onlyFlags(a, ["--socket", a.socketPath]), words);
@@ -99,7 +99,7 @@ t.test("a second daemon on the same directory, socket or port", options, async (
   ]);
   t.equal(port.status, 7);
   t.match(port.err, /7470[^]*PORT_IN_USE/);
-  await untilReady([a], 1_000);
+  await untilReady([a]);
 
   const holder = createServer();
   holder.listen(join(b.folder, "denim.sock"));

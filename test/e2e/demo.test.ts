@@ -62,13 +62,13 @@ class Demo {
     return await eventually("the demo tells its outcome", async () => {
       if (this.child.exitCode !== null) throw new Error(`the demo has ended: ${this.said}`);
       return this.#out.endsWith("}\n") ? JSON.parse(this.#out) as Outcome : undefined;
-    }, 90_000);
+    }, 300_000);
   }
 
   async has(text: string): Promise<void> {
     await eventually(`the demo says ${text}`, async () => {
       return this.said.includes(text) ? true : undefined;
-    }, 60_000);
+    }, 300_000);
   }
 
   /** What carries this run's process id: namespaces, files, and processes by their words. */
@@ -116,7 +116,7 @@ t.test("it shows hosts that reach each other, and leaves the machine as it was",
   const { status, stdout, stderr } = spawnSync(
     "unshare",
     ["--mount", "--net", "sh", "-c", script, "sh", ...demo],
-    { encoding: "utf8", timeout: 90_000 },
+    { encoding: "utf8", timeout: 300_000 },
   );
   t.equal(status, 0, stderr);
   t.notOk(stdout.includes("✗"));
@@ -182,7 +182,7 @@ t.test("interrupted half-way, it removes what there is", options, async (t) => {
   await demo.has("✓ a: denim init");
   demo.signal("SIGTERM");
   t.equal(await demo.ended, 130);
-  t.match(demo.said, /Removed: 4 namespaces/);
+  t.match(demo.said, /Removed: [4-7] namespaces/);
   t.same(demo.leftovers(), []);
 });
 
@@ -204,7 +204,7 @@ t.test("where nobody may make networks, it says so and makes nothing", options, 
   const { status, stderr, stdout } = spawnSync(
     "unshare",
     ["--user", "--map-root-user", "sh", ...command],
-    { encoding: "utf8", timeout: 90_000 },
+    { encoding: "utf8", timeout: 300_000 },
   );
   t.equal(status, 4);
   t.equal(stdout, "");

@@ -41,7 +41,8 @@ t.test("etcdctl prints what the page prints", {
   const [a, b, c] = [await lab.addHost("a"), await lab.addHost("b"), await lab.addHost("c")];
   await a.startDaemon(onNode, ["init", "--network", CONFIG, "--foreground", ...FACE]);
   await untilReady([a]);
-  const token = await makeToken(a);
+  // Agents: there is one member, which leads.
+  const token = await makeToken(a, 5, ["--role", "agent"]);
   for (const host of [b, c]) await joinBy(host, onNode, a, token);
   await untilRouted([a, b, c]);
   const keyOf = async (host: Host) =>

@@ -93,6 +93,8 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
     await untilRoutes(c, "10.244.1.0/24 via 192.0.2.1", "10.244.2.0/24 via 192.0.2.2");
     for (const host of hosts) await host.startContainer();
     t.same(await unreached(hosts), []);
+    // The route is there a little before its command has ended.
+    for (const n of [2, 3]) await untilLine(a, new RegExp(`^10\\.244\\.${n}\\.0/24 ok`));
     t.match((await typed(a, ["route"])).out, /10\.244\.2\.0\/24 +– +SubnetAddCommand +ok/);
     t.match((await typed(a, ["status"])).out, /backend +extension[^]*routes +2 ok/);
   });

@@ -132,8 +132,13 @@ async function walk(t: Test, { hosts, denim, dockers }: Deployment): Promise<voi
   const at = async (words: string) => (await inside(node1, words.split(" "))).trimEnd();
 
   await t.test("nodes and pods", async (t) => {
-    const { items } = await node1.ask(denim, ["node", "list"]) as { items: NodeView[] };
-    const nodes = items.map(({ name, silent }) => `${name} ${silent ? "silent" : "Ready"}`);
+    // Who was away for long while it was set up is silent a little longer.
+    const nodes = await eventually("everybody is heard", async () => {
+      const { items } = await node1.ask(denim, ["node", "list"]) as { items: NodeView[] };
+      return items.some(({ silent }) => silent)
+        ? undefined
+        : items.map(({ name }) => `${name} Ready`);
+    });
     const names = ["node1", "node2", "node3"];
     show("kubectl get nodes", names.map((name) => `${name} Ready`), nodes);
     t.same(nodes, names.map((name) => `${name} Ready`));

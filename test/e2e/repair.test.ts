@@ -157,7 +157,7 @@ t.test("hosts whose routes, links and addresses are meddled with", {
   await t.test("a foreign route for the same prefix: told, not fought, taken over", async (t) => {
     const foreign = `route replace ${toA} via 192.0.2.77 dev eth0 proto static`;
     await on(b, foreign);
-    await soon("it is told", LINK_MS, async () => {
+    await soon("it is told", CLUSTER_MS, async () => {
       return (await routeView(b, toA))?.state === "conflict";
     });
     t.match((await routeView(b, toA))?.error ?? "", /a route of protocol 4 is there already/);
@@ -198,16 +198,19 @@ t.test("hosts whose routes, links and addresses are meddled with", {
 
   await t.test("who purges foreign routes again and again is answered, and named", async (t) => {
     const repairs = () => logOf(b, /Kernel changed/).length;
+    const named = () => logOf(b, /taken away again and again/).length;
     const before = repairs();
-    const endMs = performance.now() + 3_000;
-    while (performance.now() < endMs) {
+    const startMs = performance.now();
+    const seconds = () => (performance.now() - startMs) / 1_000;
+    // On a busy machine it takes longer to do it often enough.
+    while (seconds() < 3 || (named() === 0 && seconds() < 60)) {
       await ip(`-n ${b.namespace} route flush proto 68`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    const count = repairs() - before;
-    t.ok(count >= 2 && count <= 30, `${count} repairs in three seconds`);
-    await soon("they are back", LINK_MS, () => hasRoutes(b, wanted));
-    t.equal(logOf(b, /taken away again and again/).length, 1);
+    const [count, rate] = [repairs() - before, (repairs() - before) / seconds()];
+    t.ok(count >= 2 && rate <= 10, `${count} repairs, ${rate.toFixed(1)} in a second`);
+    await soon("they are back", CLUSTER_MS, () => hasRoutes(b, wanted));
+    t.equal(named(), 1);
   });
 
   await t.test("a peer that is not on the link is left out, and the others go on", async (t) => {

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import process from "node:process";
 import t from "tap";
 import { overlaps, parsePrefix } from "../../src/ip/prefix.ts";
 import type { Command } from "../../src/lease/command.ts";
@@ -205,11 +206,13 @@ t.test("thousands of hosts join and renew in moments", async (t) => {
   const ledger = Ledger.open('{"Network":"10.0.0.0/8","Backend":{"Type":"host-gw"}}');
   // The lowest one reserved must not make everybody look at all others.
   ledger.do(reserve("10.0.2.0/24", "gateway"));
-  const started = performance.now();
+  // What others have of the processor meanwhile does not count.
+  const usedMs = () => process.cpuUsage().user / 1_000;
+  const startedMs = usedMs();
   for (let n = 1; n < 5_000; n++) ledger.join(n);
-  const joinedMs = performance.now() - started;
+  const joinedMs = usedMs() - startedMs;
   for (let n = 1; n < 5_000; n++) ledger.renew(n);
-  const renewedMs = performance.now() - started - joinedMs;
+  const renewedMs = usedMs() - startedMs - joinedMs;
   t.equal(ledger.subnetsOf(4_999).join(), "10.19.137.0/24");
   t.ok(joinedMs < 5_000, `5,000 joins took ${joinedMs} ms`);
   t.ok(renewedMs < 2_500, `5,000 renewals took ${renewedMs} ms`);

@@ -73,13 +73,15 @@ t.test("a replica that fails while it writes does not acknowledge the write", as
   const [leader, follower] = [await group.leader(), await group.follower()];
   await group.converged();
   const [{ writes }, { term, lastIndex }] = [follower, leader.replica.status()];
-  follower.writeDelayMs = 150;
+  const disk = Promise.withResolvers<void>();
+  follower.hung = disk.promise;
   await leader.replica.propose(join(100));
   await until("the write is under way", () => follower.writes > writes);
   const commit = lastIndex + 1_000;
   const from = { from: leader.raftId, to: follower.raftId, term };
   follower.replica.receive([{ kind: "heartbeat", ...from, commit, readPosition: 0 }]);
   t.equal(follower.failure?.code, "STORE_DAMAGED");
+  disk.resolve();
   await follower.replica[Symbol.asyncDispose]();
   await new Promise<void>((resolve) => setTimeout(resolve, 50));
   const { match } = leader.replica.status().progress.find(({ id }) => id === follower.raftId)!;
@@ -89,13 +91,15 @@ t.test("a replica that fails while it writes does not acknowledge the write", as
 t.test("a leader whose disk hangs is replaced", async (t) => {
   const group = await ReplicaCluster.start(t, { servers: 3 });
   const leader = await group.leader();
-  leader.writeDelayMs = 1_500;
+  const disk = Promise.withResolvers<void>();
+  leader.hung = disk.promise;
   const held = leader.replica.propose(join(100), { timeoutMs: 60_000 });
   const others = group.up.filter((server) => server !== leader);
   const next = await group.leader(others);
   await next.replica.propose(join(101));
   t.ok(next.hasNode(101));
-  leader.writeDelayMs = 0;
+  leader.hung = undefined;
+  disk.resolve();
   await held;
   await group.converged();
   t.ok(leader.hasNode(101));

@@ -28,6 +28,11 @@ export class FakeClock implements Clock {
     return () => (this.#timers = this.#timers.filter((other) => other !== timer));
   }
 
+  /** How many wait for a later time. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
   /** Moves time, firing what falls due in order, and lets promises settle in between. */
   async advance(durationMs: number): Promise<void> {
     const endMs = this.#nowMs + durationMs;

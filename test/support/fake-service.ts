@@ -56,9 +56,15 @@ export const SECRET = "denim1_" + "s".repeat(71);
 export class FakeService implements Service {
   readonly cluster = new MemoryCluster(new FakeClock());
   readonly calls: string[] = [];
+  readonly #followed = Promise.withResolvers<void>();
   view: StatusView = STATUS;
   networkRevision = 4;
   backupText = "no backup\n";
+
+  /** Resolves when somebody follows: what is applied from then on is an event. */
+  get followed(): Promise<void> {
+    return this.#followed.promise;
+  }
 
   constructor() {
     this.cluster.apply({ kind: "node.join", tokenId: "open", node: joiner(1) });
@@ -237,7 +243,10 @@ export class FakeService implements Service {
     return Promise.resolve({ subnets: ["10.5.1.0/24"] });
   };
 
-  follow = (from: Position | undefined, signal: AbortSignal) => this.cluster.follow(from, signal);
+  follow = (from: Position | undefined, signal: AbortSignal) => {
+    this.#followed.resolve();
+    return this.cluster.follow(from, signal);
+  };
 
   position = () => this.cluster.view().position;
   staleMs = () => this.cluster.view().leaderAgeMs;

@@ -9,14 +9,26 @@ async function traces(host: Host): Promise<unknown> {
   return {
     files: readdirSync(host.folder, { recursive: true }).sort(),
     routes: await ip(`-n ${host.namespace} route show`),
-    links: await ip(`-n ${host.namespace} -br link show`),
+    links: await linksOf(host),
   };
+}
+
+/** Not whether they have a carrier: the kernel tells of that when it likes. */
+async function linksOf({ namespace }: Host): Promise<unknown> {
+  const links = JSON.parse(await ip(`-n ${namespace} -j link show`)) as {
+    readonly ifname: string;
+    readonly address: string;
+    readonly mtu: number;
+  }[];
+  return links.map(({ ifname, address, mtu }) => [ifname, address, mtu]);
 }
 
 /** What a cluster knows, without what changes by itself. */
 export async function knownOf(host: Host): Promise<unknown> {
-  const { items: leases } = await host.get("/v1/leases") as { items: { subnet: string }[] };
-  const { items: nodes } = await host.get("/v1/nodes") as { items: { name: string }[] };
+  const items = async <Item>(path: string) =>
+    (await host.get(`${path}?consistency=linearizable`) as { items: Item[] }).items;
+  const leases = await items<{ subnet: string }>("/v1/leases");
+  const nodes = await items<{ name: string }>("/v1/nodes");
   return [leases.map(({ subnet }) => subnet), nodes.map(({ name }) => name)];
 }
 

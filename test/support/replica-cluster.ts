@@ -31,8 +31,8 @@ export class Server {
   /** Batches since the start: begun, and on disk. */
   writes = 0;
   written = 0;
-  /** How long each batch takes on top. */
-  writeDelayMs = 0;
+  /** Batches wait for this: a disk that hangs, until the test says otherwise. */
+  hung: Promise<void> | undefined;
   /** The next batch fails with this. */
   writeError: DenimError | undefined;
   /** What the replica reported. */
@@ -259,9 +259,7 @@ export class ReplicaCluster implements AsyncDisposable {
     const [write, install] = [store.write.bind(store), store.install.bind(store)];
     const before = async () => {
       server.writes++;
-      if (server.writeDelayMs > 0) {
-        await new Promise<void>((resolve) => setTimeout(resolve, server.writeDelayMs));
-      }
+      await server.hung;
       if (server.writeError !== undefined) throw server.writeError;
     };
     const after = () => void server.written++;

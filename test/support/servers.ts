@@ -38,7 +38,8 @@ export function wantedOf(leases: readonly LeaseLine[], own: string): string[] {
 }
 
 export async function leasesOf(server: Host): Promise<readonly LeaseLine[]> {
-  return (await server.get("/v1/leases") as { items: LeaseLine[] }).items;
+  const path = "/v1/leases?consistency=linearizable";
+  return (await server.get(path) as { items: LeaseLine[] }).items;
 }
 
 /** Revision and digest of each, once they are at the same revision. */

@@ -1,4 +1,5 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { systemRandom } from "../../src/base/random.ts";
 import type { Test } from "./tap.ts";
 
 /** Two ends of one TCP connection over loopback; destroyed when the test is over. */
@@ -17,13 +18,26 @@ export async function socketPair(t: Test): Promise<readonly [Socket, Socket]> {
   return [near, far];
 }
 
-/** A port of loopback that nobody listens on now. */
+const random = systemRandom();
+
+/** Below the ports that kernels give to whoever connects (`ip_local_port_range`). */
+const PORTS = { first: 10_000, count: 20_000 };
+
+/**
+ * A port of loopback that nobody listens on now, and that nobody is given by chance before a test
+ * listens there, or while what listens there is being started again.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = PORTS.first + random.below(PORTS.count);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Waits until `condition` holds; gives up after a generous time, and the test then fails. */

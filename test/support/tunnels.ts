@@ -65,7 +65,8 @@ export async function formCluster(
   const [first, ...others] = members;
   const [server, program] = first!;
   await found(server, program, JSON.stringify(network));
-  const token = await makeToken(server);
+  // Agents: nobody's role changes while a test does something else.
+  const token = await makeToken(server, 50, ["--role", "agent"]);
   for (const [host, program] of others) await joinBy(host, program, server, token);
 }
 

@@ -11,7 +11,8 @@ import { IdentityFolder } from "../../../src/store/identity.ts";
 import { caId, NODE_CERTIFICATE_MS } from "../../../src/transport/certificate.ts";
 import type { Credentials } from "../../../src/transport/credentials.ts";
 import { createCa, createCsr, createKey, issueCertificate } from "../../../src/transport/pki.ts";
-import { FakeClock } from "../../support/clock.ts";
+import { FakeClock, settle } from "../../support/clock.ts";
+import { until } from "../../support/fast-clock.ts";
 import { temporaryFolder } from "../../support/folders.ts";
 import { initCommand } from "../../support/ledger.ts";
 import { RecordingLogger } from "../../support/log.ts";
@@ -73,18 +74,25 @@ class Bearer {
   /** Days pass, and what they bring is done. */
   async live(days: number): Promise<void> {
     for (let day = 0; day < days; day++) {
+      await this.#rests();
       await this.clock.advance(DAY_MS);
-      await new Promise((resolve) => setTimeout(resolve, 2));
     }
     await this.settle();
   }
 
-  /** Signing and writing take real time. */
+  /** What has been begun is done, and what a few tries more bring. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 20; turn++) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await this.#rests();
       await this.clock.advance(1_000);
     }
+    await this.#rests();
+  }
+
+  /** Signing and writing take real time, however much: then it waits for another day. */
+  async #rests(): Promise<void> {
+    await settle();
+    await until("it waits", () => this.clock.waiting > 0 || (this.silent && this.asked > 0));
   }
 
   async newCa(): Promise<Ca> {
