@@ -15,6 +15,7 @@ import {
   onDeno,
   onNode,
   restart,
+  singleBinary,
   subnetOf,
   typed,
   unreached,
@@ -70,6 +71,7 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
   const hosts = [a, b, c];
   const add = join(a.folder, "..", "add");
   const trap = join(a.folder, "..", "trap");
+  const binary = await singleBinary();
   const program = (host: Host, by = onNode) =>
     allowing(by, host.folder, ["ip route replace", "ip route del", add]);
 
@@ -83,7 +85,7 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
   });
 
   await t.test("containers reach each other", async (t) => {
-    await found(a, program(a), config(ROUTES));
+    await found(a, program(a, binary), config(ROUTES));
     // Agents: a host that is stopped later takes no voter away from the one that leaves.
     const token = await makeToken(a, 5, ["--role", "agent"]);
     await joinBy(b, program(b), a, token);
@@ -187,7 +189,7 @@ t.test("a tunnel by commands crosses a router", {
   await found(a, program(a), network);
   const token = await makeToken(a, 5, ["--role", "agent"]);
   await joinBy(b, program(b, onDeno), a, token);
-  await joinBy(c, program(c), a, token);
+  await joinBy(c, program(c, await singleBinary()), a, token);
   for (const host of hosts) {
     await untilLine(host, /^own ok|^10\.244\.\d\.0\/24 ok/);
     await host.startContainer();
