@@ -103,9 +103,10 @@ export class Node implements AsyncDisposable {
    * Out of the cluster, and off this host's routes. The cluster frees the subnet with its answer,
    * which may be lost: so this node stops trusting its lease before it asks.
    *
+   * @returns what stays on this host
    * @throws why it stays, with its lease to be confirmed anew
    */
-  async leave(options: { readonly keepLease?: boolean } = {}): Promise<void> {
+  async leave(options: { readonly keepLease?: boolean } = {}): Promise<readonly string[]> {
     await this.#surrender();
     try {
       const how = options.keepLease === true ? "leave-keeping" : "leave";
@@ -114,13 +115,14 @@ export class Node implements AsyncDisposable {
       this.#startLeasing();
       throw error;
     }
-    await this.withdraw();
+    return await this.withdraw();
   }
 
-  /** Takes back what this host was given: rules, routes and the subnet file. */
-  async withdraw(): Promise<void> {
-    await this.#withdrawRules();
-    await this.data.withdraw();
+  /** Takes back what this host was given: rules, routes and the subnet file. @returns what stays */
+  async withdraw(): Promise<readonly string[]> {
+    const stays = [...await this.#withdrawRules(), ...await this.data.withdraw()];
+    for (const what of stays) this.#parts.logger.warn("something stays behind", { what });
+    return stays;
   }
 
   /** Why the data interface, or the backend, could not be used. */
@@ -232,13 +234,11 @@ export class Node implements AsyncDisposable {
   }
 
   /** What cannot be removed is no reason to stay. */
-  async #withdrawRules(): Promise<void> {
-    const { logger } = this.#parts;
+  async #withdrawRules(): Promise<readonly string[]> {
     try {
-      const failures = await this.rules.withdraw(this.data.networks);
-      for (const why of failures) logger.warn("a rule stays behind", { why });
+      return await this.rules.withdraw(this.data.networks);
     } catch (error) {
-      logger.warn("the rules stay behind", { why: asDenimError(error).message });
+      return [`rules of the packet filter: ${asDenimError(error).message}`];
     }
   }
 

@@ -2,6 +2,7 @@ import type {
   CaView,
   Consistency,
   LeaseView,
+  LeaveView,
   LevelView,
   MoveView,
   NetworkView,
@@ -232,15 +233,14 @@ export class NodeService implements Service {
     return this.ca();
   }
 
-  async leave(keepLease = false): Promise<{ readonly subnets: readonly string[] }> {
+  async leave(keepLease = false): Promise<LeaveView> {
     const node = this.#present();
     const { state } = await this.#read("stale");
     const standing = node.standing();
     const alone = [...state.all("node")].length <= 1;
-    if (alone) await node.withdraw();
-    else await node.leave({ keepLease });
+    const stays = alone ? await node.withdraw() : await node.leave({ keepLease });
     this.#options.retire();
-    return { subnets: standing.kind === "none" ? [] : standing.holding.subnets };
+    return { subnets: standing.kind === "none" ? [] : standing.holding.subnets, stays };
   }
 
   follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed> {

@@ -232,6 +232,13 @@ export interface NodeRemoved {
   readonly wasServer: boolean;
 }
 
+export interface LeaveView {
+  /** What the node had. */
+  readonly subnets: readonly string[];
+  /** What could not be taken away from the host, each with the reason. */
+  readonly stays: readonly string[];
+}
+
 /** What the routes need of a node. The composition root passes something that fits. */
 export interface Service {
   status(): StatusView;
@@ -268,7 +275,7 @@ export interface Service {
   /** Begins to put another CA in the place of the present one, or goes on with it. */
   rotateCa(request: { readonly leaveSilent: boolean }): Promise<CaView>;
   /** Leaves the cluster and stops the daemon, after the answer. */
-  leave(keepLease?: boolean): Promise<{ readonly subnets: readonly string[] }>;
+  leave(keepLease?: boolean): Promise<LeaveView>;
   follow(from: Position | undefined, signal: AbortSignal): AsyncIterable<Feed>;
   position(): Position | undefined;
   /** Milliseconds since a leader stood behind what this node knows; `undefined`: never. */

@@ -1,6 +1,8 @@
+import type { LeaveView } from "../api/service.ts";
 import { addClientOptions, type ClientFlags, clientOf, print } from "./client.ts";
 import type { Register } from "./command.ts";
 import { confirm } from "./confirm.ts";
+import { plain } from "./output.ts";
 
 interface LeaveFlags extends ClientFlags {
   readonly keepLease?: boolean;
@@ -24,13 +26,15 @@ export const registerLeave: Register = (program, context) => {
     }
     const client = await clientOf(flags);
     const path = `/v1/leave${flags.keepLease ? "?keepLease=true" : ""}`;
-    const answer = await client.call(path, { method: "POST" }) as { subnets: string[] };
+    const answer = await client.call(path, { method: "POST" }) as LeaveView;
     const what = flags.keepLease ? "is set aside for it" : "is free again";
     print(
       context,
       flags,
       answer,
-      ({ subnets }) => `This host has left; ${subnets.join(", ") || "no subnet"} ${what}.\n`,
+      ({ subnets, stays = [] }) =>
+        `This host has left; ${subnets.join(", ") || "no subnet"} ${what}.\n` +
+        stays.map((one) => `! stays here: ${plain(one)}\n`).join(""),
     );
   });
 };

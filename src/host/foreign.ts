@@ -68,10 +68,20 @@ async function openImporter(): Promise<Import> {
  * with the main context's loader still has the whole of it.
  */
 async function scriptImport(): Promise<Import> {
+  silenceLoader();
   const { Script, constants } = await import("node:vm");
   return new Script("(url) => import(url)", {
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   }).runInThisContext();
+}
+
+/** Node says once that this loader may change: nothing that somebody who reads a log could act on. */
+function silenceLoader(): void {
+  const emit = process.emitWarning;
+  process.emitWarning = (...words: readonly unknown[]) => {
+    if (String(words[0]).startsWith("vm.USE_MAIN_CONTEXT_DEFAULT_LOADER ")) return;
+    Reflect.apply(emit, process, words);
+  };
 }
 
 export function inSingleBinary(): boolean {

@@ -68,7 +68,11 @@ export const OWN = "own";
 
 /** As a person would type it: `SUBNET=10.5.2.0/24 /usr/sbin/ip route replace …`. */
 export function formatInvocation({ argv, env }: Invocation): string {
-  const words = [...Object.entries(env).map(([name, value]) => `${name}=${value}`), ...argv];
+  return formatWords([...Object.entries(env).map(([name, value]) => `${name}=${value}`), ...argv]);
+}
+
+/** Each in quotes where a shell would take it for something else. */
+export function formatWords(words: readonly string[]): string {
   return words.map(quoted).join(" ");
 }
 

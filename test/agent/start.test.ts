@@ -76,7 +76,7 @@ t.test("founded, stopped, started again, left", options, async (t) => {
   const second = await host.start({ kind: "wait" });
   await until("it is ready again", () => second.service.status().ready);
   t.same(second.service.status().lease.subnets, ["10.5.1.0/24"]);
-  t.same(await second.service.leave(), { subnets: ["10.5.1.0/24"] });
+  t.same(await second.service.leave(), { subnets: ["10.5.1.0/24"], stays: [] });
   await second.retired;
   await second[Symbol.asyncDispose]();
   t.same(host.files, ["state", "state/lock"], "nothing is left of it");

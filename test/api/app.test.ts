@@ -261,7 +261,9 @@ t.test("nodes are put out, and this one leaves", async (t) => {
     name: "name of host1",
     wasServer: false,
   });
-  t.same(await (await ask("/v1/leave", { method: "POST" })).json(), { subnets: ["10.5.1.0/24"] });
+  t.same(await (await ask("/v1/leave", { method: "POST" })).json(), {
+    ...{ subnets: ["10.5.1.0/24"], stays: [] },
+  });
   await ask("/v1/nodes/host1?force=true", { method: "DELETE" });
   await ask("/v1/leave?keepLease=true", { method: "POST" });
   const unclear = await ask("/v1/leave?keepLease=1", { method: "POST" });

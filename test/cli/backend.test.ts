@@ -95,6 +95,29 @@ t.test("test: configs are those that the README shows, or one that is given", as
   t.equal((await denim("test", example, "--seed", "none")).status, 2);
 });
 
+t.test("test: what a program would print is given, and the fix says all of that again", async (t) => {
+  const folder = putBackend(temporaryFolder(t), {
+    "mod.ts": backendText({
+      programs: `programs: () => ({ argvs: [["key"]], first: {
+        ...{ name: "Key", argv: ["key"], env: {}, input: "", timeoutMs: 1_000 },
+      } })`,
+      publish: `publish({ link, printed }) {
+        if (!printed) throw new DenimError("CONFIG_INVALID", "No key");
+        return { data: printed, mtu: printed === "wide" ? 1e6 : link.mtu };
+      }`,
+      plan: "plan: () => []",
+    }),
+  });
+  t.match((await denim("test", folder)).err, /No key .*--printed TEXT/);
+  const few = ["--scenes", "9"];
+  t.equal((await denim("test", folder, "--printed", "a", "--printed", "b", ...few)).status, 0);
+  const { err } = await denim("test", folder, "--config", '{"Type":"mine"}', "--printed", "wide");
+  t.ok(
+    err.includes(`${folder} --config '{"Type":"mine"}' --printed wide --seed 1 --scenes 1`),
+    err,
+  );
+});
+
 t.test("test: a folder that has none is not found; one that does not load says why", async (t) => {
   const dir = temporaryFolder(t);
   t.equal((await denim("test", dir)).status, 3);

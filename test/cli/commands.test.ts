@@ -136,6 +136,17 @@ const READS: readonly (readonly [string, RegExp, string])[] = [
   ["leave --yes --keep-lease", /10\.5\.1\.0\/24 is set aside for it\.\n$/, "subnets"],
 ];
 
+t.test("who leaves is told what stays on the host", async (t) => {
+  const machine = await Machine.open(t);
+  machine.service.stays = ["10.5.2.0/24: SubnetRemoveCommand did not end within 10 s: \x1b[2J"];
+  const { status, out } = await machine.type("leave", "--yes");
+  t.equal(status, 0);
+  t.match(
+    out,
+    /\n! stays here: 10\.5\.2\.0\/24: SubnetRemoveCommand did not end within 10 s: \ufffd\[2J\n$/,
+  );
+});
+
 t.test("drift is what is not as it should be, and a failure", async (t) => {
   const machine = await Machine.open(t);
   const shown = await machine.type("route", "--drift");

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import t from "tap";
 import { build } from "../../compile/build.ts";
 import { smoke } from "../../compile/smoke.ts";
 import { findTarget, HOST_TARGET, missingFiles, TARGETS } from "../../compile/targets.ts";
+import { backendText, putBackend } from "../support/foreign.ts";
 import manifest from "../../package.json" with { type: "json" };
 
 const target = findTarget(HOST_TARGET)!;
@@ -35,6 +36,23 @@ t.test("the binary works alone: in an empty folder, with an empty environment", 
     "node true",
     "foreign true",
   ]);
+});
+
+t.test("a backend from the disk is loaded, and nothing is said but what it has to say", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "denim-backends-"));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  const wordy = 'import process from "node:process";\nprocess.emitWarning("the card is old");';
+  putBackend(dir, { "mod.ts": backendText() });
+  putBackend(dir, { "mod.ts": backendText({}, { before: wordy, name: "wordy" }) }, "wordy");
+  const said = (name: string) => {
+    const words = ["backend", "test", join(dir, name), "--scenes", "1"];
+    const { status, stderr } = spawnSync(binary, words, { encoding: "utf8", env: {} });
+    return { status, lines: stderr.split("\n").filter((line) => !line.startsWith("(Use ")) };
+  };
+  t.same(said("mine"), { status: 0, lines: [""] });
+  const { status, lines } = said("wordy");
+  t.equal(status, 0);
+  t.match(lines.join("\n"), /^\(node:\d+\) Warning: the card is old\n$/);
 });
 
 t.test("the environment of whoever starts it does not steer the runtime", async (t) => {

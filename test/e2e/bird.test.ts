@@ -17,6 +17,7 @@ import {
   onDeno,
   onNode,
   restart,
+  singleBinary,
   typed,
   unreached,
   untilReady,
@@ -106,7 +107,7 @@ t.test("hosts on one link tell each other their subnets by BGP", {
   await untilReady([a]);
   const token = await makeToken(a);
   await joinBy(b, program(b, onDeno), a, token);
-  await joinBy(c, program(c), a, token);
+  await joinBy(c, program(c, await singleBinary()), a, token);
 
   await t.test("containers reach each other", async (t) => {
     await untilLearned(a, "10.244.2.0/24 via 192.0.2.2, 10.244.3.0/24 via 192.0.2.3");
@@ -162,9 +163,11 @@ t.test("a router sends on what the hosts on its links tell it", {
   await found(a, program(a), network);
   const token = await makeToken(a);
   // What is heard of the others is no other network's.
-  const knowing = (host: Host): Program => ["env", "DENIM_ALLOW_OVERLAP=true", ...program(host)];
-  await joinBy(b, knowing(b), a, token);
-  await joinBy(c, knowing(c), a, token);
+  const knowing = (host: Host, by: Program): Program => [
+    ...["env", "DENIM_ALLOW_OVERLAP=true", ...program(host, by)],
+  ];
+  await joinBy(b, knowing(b, onDeno), a, token);
+  await joinBy(c, knowing(c, await singleBinary()), a, token);
   await untilLearned(
     router,
     "10.244.1.0/24 via 192.0.2.2, 10.244.2.0/24 via 192.0.2.3, 10.244.3.0/24 via 198.51.100.3",

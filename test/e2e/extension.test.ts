@@ -15,6 +15,7 @@ import {
   onDeno,
   onNode,
   restart,
+  singleBinary,
   subnetOf,
   typed,
   unreached,
@@ -70,6 +71,7 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
   const hosts = [a, b, c];
   const add = join(a.folder, "..", "add");
   const trap = join(a.folder, "..", "trap");
+  const binary = await singleBinary();
   const program = (host: Host, by = onNode) =>
     allowing(by, host.folder, ["ip route replace", "ip route del", add]);
 
@@ -83,7 +85,7 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
   });
 
   await t.test("containers reach each other", async (t) => {
-    await found(a, program(a), config(ROUTES));
+    await found(a, program(a, binary), config(ROUTES));
     // Agents: a host that is stopped later takes no voter away from the one that leaves.
     const token = await makeToken(a, 5, ["--role", "agent"]);
     await joinBy(b, program(b), a, token);
@@ -163,6 +165,33 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
       /This host does not run "ip route del 10\.244\.4\.0\/24 via 192\.0\.2\.4"/,
     );
   });
+
+  await t.test("who leaves does not stay for a removal that hangs, and says so", async (t) => {
+    const stuck = join(a.folder, "..", "stuck");
+    writeFileSync(stuck, "#!/bin/sh\necho waiting for the moon >&2; sleep 1000\n", { mode: 0o755 });
+    const patient = {
+      SubnetAddCommand: [...ROUTES.SubnetAddCommand, "metric", "9"],
+      SubnetRemoveCommand: [stuck, "$SUBNET"],
+      CommandTimeout: 600,
+    };
+    allowing(onNode, b.folder, ["ip route replace", "ip route del", stuck]);
+    const text = config({ Type: "extension", ...patient });
+    t.equal((await typed(a, ["network", "set", text])).status, 0);
+    const record = join(b.stateDir, "identity", "hooks.json");
+    await eventually("b has taken it", async () => {
+      return readFileSync(record, "utf8").includes(stuck) ? true : undefined;
+    });
+    await untilLine(b, /^10\.244\.1\.0\/24 ok/);
+    const { status, out } = await typed(b, ["leave", "--yes"]);
+    t.equal(status, 0);
+    t.match(out, /^This host has left; 10\.244\.2\.0\/24 is free again\.$/m);
+    t.match(
+      out,
+      /^! stays here: 10\.244\.1\.0\/24: SubnetRemoveCommand did not end within 10 s: waiting for the moon$/m,
+    );
+    await b.daemon!.ended;
+    t.notOk(existsSync(b.subnetFile));
+  });
 });
 
 t.test("a tunnel by commands crosses a router", {
@@ -189,7 +218,7 @@ t.test("a tunnel by commands crosses a router", {
   await found(a, program(a), network);
   const token = await makeToken(a, 5, ["--role", "agent"]);
   await joinBy(b, program(b, onDeno), a, token);
-  await joinBy(c, program(c), a, token);
+  await joinBy(c, program(c, await singleBinary()), a, token);
   for (const host of hosts) {
     await untilLine(host, /^own ok|^10\.244\.\d\.0\/24 ok/);
     await host.startContainer();

@@ -4,11 +4,15 @@ import { join } from "node:path";
 import t from "tap";
 import type { Host } from "../../src/cli/lab/host.ts";
 import { ipBatch } from "../../src/cli/lab/ip.ts";
+import { filesIn, LANGUAGES, putBackend } from "../support/foreign.ts";
 import {
   cannotLab,
   eventually,
+  makeLab,
+  onDeno,
   onNode,
   ownRoutes,
+  singleBinary,
   subnetOf,
   typed,
   unreached,
@@ -16,6 +20,8 @@ import {
 } from "../support/lab.ts";
 import { MOODY, notesOf, putMoody, setNetwork, threeRuntimes } from "../support/moody.ts";
 import { root } from "../support/root.ts";
+import { addFarHost, addRouter } from "../support/router.ts";
+import { formCluster, untilInPlace } from "../support/tunnels.ts";
 
 const TIMEOUT_MS = 600_000;
 
@@ -51,6 +57,47 @@ t.test("the example backend, in the single binary, on Deno and on Node, carries 
     const { out } = await typed(host, ["status"]);
     t.match(out, /backend +static · MTU 1500/);
   }
+
+  for (const language of LANGUAGES) {
+    await t.test(`and one in .${language} that imports another file`, async (t) => {
+      const name = `in-${language}`;
+      const publish = "publish: (host) => ({ data: { word }, mtu: host.link.mtu - 20 })";
+      for (const { backendsDir } of hosts) {
+        putBackend(backendsDir, filesIn(language, { publish }, name), name);
+      }
+      await setNetwork(hosts[0], { Type: name });
+      await untilRouted(hosts);
+      t.same(await unreached(hosts), []);
+      const { items } = await hosts[0].get("/v1/leases") as { items: { backendData: object }[] };
+      t.same(items.map(({ backendData }) => backendData), hosts.map(() => ({ word: "hello" })));
+    });
+  }
+});
+
+t.test("the example backend carries packets across a router that is the gateway of both links", {
+  skip: cannotLab,
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const lab = await makeLab(t);
+  const router = await addRouter(lab);
+  const [a, b, c] = [await lab.addHost("a"), await lab.addHost("b"), await addFarHost(lab, "c", 4)];
+  const hosts = [a, b, c];
+  // One address for all hosts: on the other link the router answers for it, too.
+  await ipBatch([`route add ${router.address} dev eth0`], c.namespace);
+  for (const { backendsDir } of hosts) {
+    cpSync(join(root, "examples/backends/static"), join(backendsDir, "static"), {
+      recursive: true,
+    });
+  }
+  await formCluster([[a, await singleBinary()], [b, onNode], [c, onDeno]], {
+    ...{ Network: "10.244.0.0/16", Backend: { Type: "static", Gateway: router.address } },
+  });
+  for (const host of hosts) {
+    await ipBatch([`route add ${await subnetOf(host)} via ${host.address}`], router.namespace);
+  }
+  await untilInPlace(hosts, 2, "static");
+  for (const host of hosts) await host.startContainer();
+  t.same(await unreached(hosts), []);
 });
 
 const MEET = ": they meet when both follow the same network config";

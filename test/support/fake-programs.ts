@@ -10,7 +10,10 @@ export class FakePrograms implements Programs {
   most = 0;
   allowed = true;
   /** What a program says, by its words: an error, or a promise for one that takes its time. */
-  end: (words: string) => string | undefined | Promise<string | undefined> = () => undefined;
+  end: (
+    words: string,
+    timeoutMs: number,
+  ) => string | undefined | Promise<string | undefined> = () => undefined;
   out = "";
 
   check(argvs: readonly (readonly string[])[]): Promise<void> {
@@ -18,7 +21,7 @@ export class FakePrograms implements Programs {
     return Promise.reject(new DenimError("PERMISSION_DENIED", "not allowed"));
   }
 
-  async run({ argv }: Invocation, signal: AbortSignal): Promise<Ended> {
+  async run({ argv, timeoutMs }: Invocation, signal: AbortSignal): Promise<Ended> {
     const words = argv.join(" ");
     this.begun.push(words);
     this.running++;
@@ -26,7 +29,7 @@ export class FakePrograms implements Programs {
     const stopped = Promise.withResolvers<string>();
     const stop = () => stopped.resolve("was ended");
     signal.addEventListener("abort", stop, { once: true });
-    const error = await Promise.race([this.end(words), stopped.promise]);
+    const error = await Promise.race([this.end(words, timeoutMs), stopped.promise]);
     signal.removeEventListener("abort", stop);
     this.running--;
     return { out: this.out, ...(error === undefined ? {} : { error }) };

@@ -238,9 +238,10 @@ export class FakeService implements Service {
     return Promise.resolve(this.backupText);
   };
 
+  stays: readonly string[] = [];
   leave = (keepLease = false) => {
     this.calls.push(keepLease ? "leave, keeping" : "leave");
-    return Promise.resolve({ subnets: ["10.5.1.0/24"] });
+    return Promise.resolve({ subnets: ["10.5.1.0/24"], stays: this.stays });
   };
 
   follow = (from: Position | undefined, signal: AbortSignal) => {

@@ -34,6 +34,26 @@ const PLAN = `plan: ({ host, peers }) =>
       }))
     )`;
 
+export const LANGUAGES = ["ts", "js", "mjs"] as const;
+
+/** The files of that backend in one of its languages: its module, and one that it imports. */
+export function filesIn(
+  language: typeof LANGUAGES[number],
+  parts: { readonly [member: string]: string } = {},
+  name?: string,
+): Readonly<Record<string, string>> {
+  const isTyped = language === "ts";
+  const options = name === undefined ? {} : { name };
+  const text = backendText(parts, {
+    before: `import { word } from "./word.${language}";`,
+    ...options,
+  });
+  return {
+    [`mod.${language}`]: isTyped ? text : text.replace(/<unknown, any>| as const|!/g, ""),
+    [`word.${language}`]: `export const word${isTyped ? ": string" : ""} = "hello";\n`,
+  };
+}
+
 /** @returns the backend's folder */
 export function putBackend(
   dir: string,

@@ -1,6 +1,6 @@
 import type { BackendRegistry } from "../../backend/registry.ts";
 import type { Cancel, Clock } from "../../base/clock.ts";
-import type { DenimError } from "../../base/errors.ts";
+import { asDenimError, type DenimError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Address, Family } from "../../ip/address.ts";
 import { equalPrefix, formatPrefix, parsePrefix, type Prefix } from "../../ip/prefix.ts";
@@ -15,7 +15,8 @@ import type { SubnetFile } from "../../host/subnet-file.ts";
 import { mayFollowClaims, type Position } from "../../plan/confidence.ts";
 import { diff } from "../../plan/diff.ts";
 import type { Programs } from "../../plan/hook.ts";
-import type { Kernel } from "../../plan/kernel.ts";
+import type { Kernel, Outcome } from "../../plan/kernel.ts";
+import { formatChange } from "../../plan/text.ts";
 import type { IdentityFolder } from "../../store/identity.ts";
 import type { LeaseStanding } from "../leasing.ts";
 import { HookRecord } from "./hook-record.ts";
@@ -173,16 +174,24 @@ export class DataPlane implements AsyncDisposable {
     return [...(this.#pass === undefined ? [] : routeViews(this.#pass)), ...hookViews(this.#hooks)];
   }
 
-  /** Takes back what this host was given: its own routes and the subnet file. */
-  async withdraw(): Promise<void> {
-    const { kernel, subnetFile, logger } = this.#options;
+  /** Takes back what this host was given: its own routes and the subnet file. @returns what stays */
+  async withdraw(): Promise<string[]> {
+    const { kernel, subnetFile } = this.#options;
     await this.#reconciler[Symbol.asyncDispose]();
-    const kept = await this.#hooks.withdraw();
-    for (const error of kept) logger.warn("what a command has made may stay behind", { error });
+    const stays = await this.#hooks.withdraw();
     await this.#writing;
-    const { changes } = diff([], await kernel.read(), { networks: this.#networks, mode: "full" });
-    await kernel.apply(changes);
-    await subnetFile.remove();
+    const others: (readonly [string, () => Promise<string[]>])[] = [
+      ["routes", async () => {
+        const options = { networks: this.#networks, mode: "full" } as const;
+        const { changes } = diff([], await kernel.read(), options);
+        return (await kernel.apply(changes)).flatMap(failureOf);
+      }],
+      [subnetFile.path, async () => (await subnetFile.remove(), [])],
+    ];
+    for (const [what, remove] of others) {
+      stays.push(...await remove().catch((error) => [`${what}: ${asDenimError(error).message}`]));
+    }
+    return stays;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -314,6 +323,10 @@ export class DataPlane implements AsyncDisposable {
       });
     });
   }
+}
+
+function failureOf({ change, error }: Outcome): string[] {
+  return error === undefined ? [] : [`${formatChange(change).join("; ")}: ${error}`];
 }
 
 function claimedSubnets(state: StateReader): Prefix[] {

@@ -48,6 +48,8 @@ const RUNNING_MAX = 16;
 const AGAIN_MAX = 8;
 /** What cannot be removed is mostly gone: after two minutes nobody is asked about it any more. */
 const REMOVE_TRIES_MAX = 7;
+/** What all peers' removals together may take of a leave, and then the own subnet's. */
+const LEAVE_MS = 10_000;
 
 /**
  * Has programs look after the subnets of a plan, each on its own: one that hangs or fails waits for
@@ -111,24 +113,41 @@ export class HookRunner {
     await Promise.all([...this.#running.values()].map(({ work }) => work));
   }
 
-  /** Removes all that was added, each with one try. @returns why something may have stayed */
+  /**
+   * Removes all that was added, each with one try, in some twenty seconds at most: who leaves does
+   * not stay for a command that hangs.
+   *
+   * @returns what may have stayed, and why
+   */
   async withdraw(): Promise<string[]> {
     await this[Symbol.asyncDispose]();
-    const { record, programs } = this.#options;
-    const failures: string[] = [];
-    const never = new AbortController().signal;
-    const removal = async ([, { remove }]: readonly [string, Standing]) => {
-      const { error } = remove === undefined ? {} : await programs.run(remove, never);
-      if (error !== undefined) failures.push(error);
-    };
+    const { record } = this.#options;
     const own = [...record.standing].filter(([key]) => key === OWN);
     const others = [...record.standing].filter(([key]) => key !== OWN);
-    await Promise.all(Array.from({ length: RUNNING_MAX }, async () => {
-      for (let one = others.pop(); one !== undefined; one = others.pop()) await removal(one);
-    }));
-    for (const one of own) await removal(one);
+    const failures = [...await this.#removeAll(others), ...await this.#removeAll(own)];
     await record.clear();
     return failures;
+  }
+
+  async #removeAll(all: (readonly [string, Standing])[]): Promise<string[]> {
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + LEAVE_MS;
+    const failures: string[] = [];
+    await Promise.all(Array.from({ length: RUNNING_MAX }, async () => {
+      for (let one = all.pop(); one !== undefined; one = all.pop()) {
+        const [key, { remove }] = one;
+        const error = remove && await this.#within(endMs - clock.monotonicMs(), remove);
+        if (error !== undefined) failures.push(`${key}: ${error}`);
+      }
+    }));
+    return failures;
+  }
+
+  async #within(leftMs: number, remove: Invocation): Promise<string | undefined> {
+    const timeoutMs = Math.min(remove.timeoutMs, Math.round(leftMs));
+    if (timeoutMs <= 0) return `${remove.name} was not run: others took all the time there was`;
+    const never = new AbortController().signal;
+    return (await this.#options.programs.run({ ...remove, timeoutMs }, never)).error;
   }
 
   #steps(): readonly HookStep[] {

@@ -64,8 +64,8 @@ async function refusesBadConfig({ backend, config, random }: Trial) {
   orRefused(() => backend.parseConfig(strange), `parseConfig(${JSON.stringify(strange)})`);
 }
 
-async function publishesJson({ backend, config, scene: { host } }: Trial) {
-  const { data, mtu } = await publicationOf(backend, config, host);
+async function publishesJson({ backend, config, scene: { host }, printed }: Trial) {
+  const { data, mtu } = await publicationOf(backend, config, host, printed);
   if (textOf(data) !== textOf(throughJson(data))) {
     throw new Broken(`${textOf(data)} is another value once it has been JSON`);
   }
@@ -73,8 +73,8 @@ async function publishesJson({ backend, config, scene: { host } }: Trial) {
   throw new Broken(`MTU ${mtu} on a link that has ${host.link.mtu}`);
 }
 
-async function publishesTheSame({ backend, config, scene: { host } }: Trial) {
-  const publish = async () => await publicationOf(backend, config, host);
+async function publishesTheSame({ backend, config, scene: { host }, printed }: Trial) {
+  const publish = async () => await publicationOf(backend, config, host, printed);
   const [first, second] = [textOf(await publish()), textOf(await publish())];
   if (first !== second) throw new Broken(`first ${first}, then ${second}`);
 }
@@ -129,12 +129,12 @@ async function isCloneable({ backend, scene }: Trial) {
   throw new Broken("its clone is not the same");
 }
 
-async function changesNothingGiven({ backend, config, scene }: Trial) {
+async function changesNothingGiven({ backend, config, scene, printed }: Trial) {
   const given = frozen(readScene(backend, structuredClone(scene)).scene);
   const before = textOf(given);
   try {
     await backend.plan(given);
-    await publicationOf(backend, frozen(structuredClone(config)), given.host);
+    await publicationOf(backend, frozen(structuredClone(config)), given.host, printed);
   } catch (error) {
     throw new Broken(`it fails once nothing can be changed: ${reasonOf(error)}`, { cause: error });
   }

@@ -2,7 +2,7 @@ import { DenimError } from "../../base/errors.ts";
 import { seededRandom } from "../../base/random.ts";
 import type { Backend, Json } from "../backend.ts";
 import { type Promised, PROMISES } from "./promises.ts";
-import { Broken, reasonOf, tryScene } from "./trial.ts";
+import { Broken, type Prints, reasonOf, tryScene } from "./trial.ts";
 
 export interface SuiteOptions {
   /** `Backend` parts of network configs that the backend has to take. */
@@ -11,6 +11,8 @@ export interface SuiteOptions {
   readonly seed: number;
   /** Scenes for each promise and config. */
   readonly scenes: number;
+  /** What the program prints that it has run first: on the hosts, in turn. @default nothing */
+  readonly prints?: Prints;
 }
 
 export const DEFAULT_SUITE = { seed: 1, scenes: 100 } as const;
@@ -50,13 +52,13 @@ async function judgeWith(
   backend: Backend,
   { check }: Promised,
   config: Json,
-  { seed, scenes }: SuiteOptions,
+  { seed, scenes, prints }: SuiteOptions,
 ): Promise<Verdict["failure"]> {
   let played = 0;
   let refusal: DenimError | undefined;
   for (let at = seed; at < seed + scenes; at++) {
     try {
-      const trial = await tryScene(backend, config, seededRandom(at));
+      const trial = await tryScene(backend, config, seededRandom(at), prints);
       if (trial instanceof DenimError) {
         refusal = trial;
         continue;
@@ -69,7 +71,14 @@ async function judgeWith(
     }
   }
   if (played > 0 || refusal === undefined) return undefined;
-  return { seed, config, why: `no host can take part: ${reasonOf(refusal)}`, cause: refusal };
+  const isMute = prints === undefined && await printsFirst(backend, config);
+  const hint = isMute ? " (what its program prints has to be given: --printed TEXT)" : "";
+  const why = `no host can take part: ${reasonOf(refusal)}${hint}`;
+  return { seed, config, why, cause: refusal };
+}
+
+async function printsFirst(backend: Backend, config: Json): Promise<boolean> {
+  return (await backend.programs?.(backend.parseConfig(config)))?.first !== undefined;
 }
 
 /** Where it was thrown is of interest; what the suite has made of it is not. */

@@ -11,7 +11,12 @@ export interface Trial {
   /** The `Backend` part of a network config. */
   readonly config: Json;
   readonly scene: RawScene;
+  /** What the program has printed that is run before the host of the scene publishes. */
+  readonly printed: string;
 }
+
+/** What that program prints on a host, by the host's number; the list begins anew after its end. */
+export type Prints = readonly string[];
 
 /** What a backend does not keep to, in a sentence. */
 export class Broken extends Error {}
@@ -26,23 +31,28 @@ export async function tryScene(
   backend: Backend,
   config: Json,
   random: Random,
+  prints: Prints = [],
 ): Promise<Trial | DenimError> {
   const { network, nodes } = stageOf(random);
-  const [first, ...others] = nodes as [StagedNode, ...StagedNode[]];
-  const own = await enter(backend, config, first);
+  const printed = nodes.map((_, i) => prints[i % prints.length] ?? "");
+  const [own, ...entered] = await Promise.all(
+    nodes.map((node, i) => enter(backend, config, node, printed[i]!)),
+  );
   if (own instanceof DenimError) return own;
-  const entered = await Promise.all(others.map((node) => enter(backend, config, node)));
   const peers = entered.filter((peer): peer is Peer<Json> => !(peer instanceof DenimError));
-  return { backend, random, config, scene: { network, host: first.host, config, own, peers } };
+  const { host } = nodes[0]!;
+  const scene = { network, host, config, own: own!, peers };
+  return { ...{ backend, random, config, scene }, printed: printed[0]! };
 }
 
 async function enter(
   backend: Backend,
   config: Json,
   { node, host, subnets }: StagedNode,
+  printed: string,
 ): Promise<Peer<Json> | DenimError> {
   try {
-    const { data } = await publicationOf(backend, config, host);
+    const { data } = await publicationOf(backend, config, host, printed);
     const publicIps = host.addresses.map(({ publicIp }) => publicIp);
     return { node, subnets, publicIps, data: throughJson(data) };
   } catch (error) {
@@ -51,14 +61,15 @@ async function enter(
   }
 }
 
-/** What a backend publishes. Nothing is run for it: a program that has to be has printed nothing. */
+/** What a backend publishes. Nothing is run for it; a program that has to be has printed that. */
 export async function publicationOf(
   backend: Backend,
   config: Json,
   host: Host,
+  printed: string,
 ): Promise<Publication<Json>> {
   const use = await backend.programs?.(backend.parseConfig(config));
-  const given = use?.first === undefined ? host : { ...host, printed: "" };
+  const given = use?.first === undefined ? host : { ...host, printed };
   return await backend.publish(given, backend.parseConfig(config));
 }
 

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import type { Json } from "../../backend/backend.ts";
 import { systemClock } from "../../base/clock.ts";
 import { DenimError } from "../../base/errors.ts";
+import { formatWords } from "../../plan/hook.ts";
 import { print } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { plain } from "../output.ts";
@@ -11,6 +12,7 @@ interface TestFlags {
   readonly config?: string;
   readonly seed: string;
   readonly scenes: string;
+  readonly printed?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -25,6 +27,10 @@ export function registerBackendTest(parent: Command, context: CommandContext): v
     .addOption(new Option("--config <json>", "its Backend config; else those in its README"))
     .addOption(new Option("--seed <n>", "of the first cluster").default("1"))
     .addOption(new Option("--scenes <n>", "clusters for each sentence").default("100"))
+    .addOption(
+      new Option("--printed <text>", "what its first program prints; again for the next host")
+        .argParser((text, before: readonly string[] = []) => [...before, text]),
+    )
     .option("--json", "print one JSON document")
     .action(async (dir: string, flags: TestFlags) => {
       const [{ backendAt }, { tryBackend }] = await Promise.all([
@@ -36,6 +42,7 @@ export function registerBackendTest(parent: Command, context: CommandContext): v
         seed: wholeOf("--seed", flags.seed, 2 ** 32 - SCENES_MAX),
         scenes: wholeOf("--scenes", flags.scenes, SCENES_MAX),
         ...(flags.config === undefined ? {} : { configs: [jsonOf(flags.config)] }),
+        ...(flags.printed === undefined ? {} : { prints: flags.printed }),
       };
       const isLive = flags.json !== true && context.io.env["DENIM_OUTPUT"] !== "json";
       const results: TrialResult[] = [];
@@ -51,12 +58,22 @@ export function registerBackendTest(parent: Command, context: CommandContext): v
       print(context, flags, answer, () => `${passed} passed, ${failed.length} failed\n`);
       const [first] = failed;
       if (first === undefined) return;
-      const again = first.seed === undefined ? "" : ` --seed ${first.seed} --scenes 1`;
       throw new DenimError("CHECKS_FAILED", `The backend "${folder.name}" fails at ${first.name}`, {
         ...(first.why === undefined ? {} : { why: plain(first.why) }),
-        fix: `once it is put right: denim backend test ${dir}${again}`,
+        fix: `once it is put right: ${again(dir, flags, first)}`,
       });
     });
+}
+
+/** The command that tries the same scene again. */
+function again(dir: string, { config, printed = [] }: TestFlags, { seed }: TrialResult): string {
+  const argv = [
+    ...["denim", "backend", "test", dir],
+    ...(config === undefined ? [] : ["--config", config]),
+    ...printed.flatMap((text) => ["--printed", text]),
+    ...(seed === undefined ? [] : ["--seed", String(seed), "--scenes", "1"]),
+  ];
+  return formatWords(argv);
 }
 
 function renderResult({ name, ok, why, seed }: TrialResult): string {

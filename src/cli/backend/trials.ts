@@ -10,6 +10,8 @@ export interface TrialOptions extends BackendWorkerOptions {
   readonly configs?: readonly Json[];
   readonly seed: number;
   readonly scenes: number;
+  /** What its first program prints on the hosts, in turn. @default nothing */
+  readonly prints?: readonly string[];
 }
 
 /** How a backend did in one thing. */
@@ -27,13 +29,16 @@ export interface TrialResult {
  * takes the whole thread with it costs nothing but itself.
  */
 export async function* tryBackend(options: TrialOptions): AsyncGenerator<TrialResult> {
-  const { folder, configs = examplesOf(options), seed, scenes } = options;
+  const { folder, configs = examplesOf(options), seed, scenes, prints } = options;
   const thread = new Threads(options);
   try {
     await thread.use((worker) => worker.load());
     for (const name of PROMISE_NAMES) {
       yield await orFailed(name, async () => {
-        const asked = { name, configs, seed, scenes };
+        const asked = {
+          ...{ name, configs, seed, scenes },
+          ...(prints === undefined ? {} : { prints }),
+        };
         const { failure } = await thread.use((worker) => worker.ask("judge", asked));
         if (failure === undefined) return { name, ok: true };
         const why = `${failure.why}, with ${JSON.stringify(failure.config)}`;

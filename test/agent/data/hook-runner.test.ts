@@ -3,6 +3,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 import { HookRecord } from "../../../src/agent/data/hook-record.ts";
 import { HookRunner } from "../../../src/agent/data/hook-runner.ts";
+import { sleep } from "../../../src/base/clock.ts";
 import { parsePrefix } from "../../../src/ip/prefix.ts";
 import type { Mode } from "../../../src/plan/confidence.ts";
 import type { Hook, Invocation } from "../../../src/plan/hook.ts";
@@ -260,9 +261,32 @@ t.test("who leaves removes all peers, then itself, whatever fails", async (t) =>
   await rig.until("own ok", "10.5.1.0/24 ok", "10.5.2.0/24 ok");
   rig.programs.take();
   rig.programs.end = (words) => words === "remove 2" ? "no" : undefined;
-  t.same(await rig.runner.withdraw(), ["no"]);
+  t.same(await rig.runner.withdraw(), ["10.5.2.0/24: no"]);
   t.same(rig.programs.begun.slice(0, 2).sort(), ["remove 1", "remove 2"]);
   t.same(rig.programs.begun.slice(2), ["down"]);
+  t.same(rig.remembered, []);
+});
+
+t.test("who leaves waits ten seconds for commands that hang, and says what was not run", async (t) => {
+  await using rig = await Rig.start(t);
+  const clock = fastClock(50);
+  const long = (one: Hook): Hook => ({ ...one, remove: { ...one.remove!, timeoutMs: 600_000 } });
+  const peers = Array.from({ length: 18 }, (_, i) => long(hook(i + 1)));
+  rig.want([...peers, long(own)]);
+  await until("all are added", () => rig.states.every((state) => state.endsWith(" ok")));
+  rig.programs.take();
+  rig.programs.end = async (words, timeoutMs) => {
+    if (words === "down") return `${timeoutMs} ms`;
+    await sleep(clock, timeoutMs);
+    return `hung for ${timeoutMs} ms`;
+  };
+  const startMs = clock.monotonicMs();
+  const stays = await rig.runner.withdraw();
+  t.ok(clock.monotonicMs() - startMs < 100_000, "ten times what it may take");
+  t.equal(stays.filter((why) => / hung for (10000|\d{4}) ms$/.test(why)).length, 16);
+  const late = / SubnetRemoveCommand was not run: others took all the time there was$/;
+  t.equal(stays.filter((why) => late.test(why)).length, 2);
+  t.match(stays.at(-1)!, /^own: (10000|\d{4}) ms$/, "the own subnet's has as much time again");
   t.same(rig.remembered, []);
 });
 

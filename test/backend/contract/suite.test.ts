@@ -5,6 +5,7 @@ import {
   DEFAULT_SUITE,
   judge,
   PROMISE_NAMES,
+  type SuiteOptions,
   type Verdict,
 } from "../../../src/backend/contract/suite.ts";
 import { DenimError } from "../../../src/base/errors.ts";
@@ -38,11 +39,15 @@ const good = defineBackend<Json, string>({
 type AnyBackend = Backend<Json, string>;
 type Change = Partial<AnyBackend>;
 
-async function verdictOf(change: Change, promise: string): Promise<Verdict> {
+async function verdictOf(
+  change: Change,
+  promise: string,
+  more: Partial<SuiteOptions> = {},
+): Promise<Verdict> {
   const name = PROMISE_NAMES.find((name) => name.includes(promise));
   if (name === undefined) throw new Error(`no promise says "${promise}"`);
   const backend = { ...good, ...change } as unknown as Backend;
-  return await judge(backend, name, { ...DEFAULT_SUITE, configs: [{ Type: "good" }] });
+  return await judge(backend, name, { ...DEFAULT_SUITE, configs: [{ Type: "good" }], ...more });
 }
 
 const linkAt = (network: string, name = "denim.1", secret = new Uint8Array(6)): Link => ({
@@ -183,4 +188,25 @@ t.test("a backend that takes no host at all is not called a good one", async (t)
     },
   }, "the same scene");
   t.match(failure?.why ?? "", /no host can take part: This host has no such card/);
+});
+
+t.test("one that publishes what a program prints is tried with what that would be", async (t) => {
+  const told = new Set<string>();
+  const change: Change = {
+    programs: () => ({
+      argvs: [["key"]],
+      first: { name: "Key", argv: ["key"], env: {}, input: "", timeoutMs: 1_000 },
+    }),
+    publish({ link, printed = "" }) {
+      if (printed === "") throw new DenimError("CONFIG_INVALID", "The program has no key");
+      told.add(printed);
+      return { data: printed, mtu: link.mtu };
+    },
+  };
+  const { failure } = await verdictOf(change, "the same scene");
+  t.match(failure?.why ?? "", /The program has no key \(what its .* given: --printed TEXT\)$/);
+  for (const name of PROMISE_NAMES) {
+    t.equal((await verdictOf(change, name, { prints: ["one", "two"] })).failure?.why, undefined);
+  }
+  t.same([...told].sort(), ["one", "two"]);
 });

@@ -14,7 +14,7 @@ import { parsePrefix } from "../../../src/ip/prefix.ts";
 import { keyOfHook } from "../../../src/plan/hook.ts";
 import { formatWanted } from "../../../src/plan/text.ts";
 import { FakeClock } from "../../support/clock.ts";
-import { backendText, putBackend } from "../../support/foreign.ts";
+import { backendText, filesIn, LANGUAGES, putBackend } from "../../support/foreign.ts";
 import { hostAt, peerAt } from "../../support/hosts.ts";
 
 const host = hostAt("10.0.0.1/24");
@@ -59,16 +59,10 @@ async function failureOf(promise: unknown): Promise<DenimError> {
   throw new Error("it did not fail");
 }
 
-for (const extension of ["ts", "js", "mjs"]) {
-  t.test(`a backend in mod.${extension}, with a sibling, publishes and plans`, async (t) => {
-    const isTyped = extension === "ts";
-    const text = backendText({
-      publish: "publish: (host) => ({ data: { word }, mtu: host.link.mtu - 20 })",
-    }, { before: `import { word } from "./word.${extension}";` });
-    const { backend } = mine(t, {
-      [`mod.${extension}`]: isTyped ? text : text.replace(/<unknown, any>| as const|!/g, ""),
-      [`word.${extension}`]: `export const word${isTyped ? ": string" : ""} = "hello";\n`,
-    });
+for (const language of LANGUAGES) {
+  t.test(`a backend in mod.${language}, with a sibling, publishes and plans`, async (t) => {
+    const publish = "publish: (host) => ({ data: { word }, mtu: host.link.mtu - 20 })";
+    const { backend } = mine(t, filesIn(language, { publish }));
     t.same(await backend.publish(host, null), { data: { word: "hello" }, mtu: 1480 });
     t.same(splitPlan(await backend.plan(scene)).wanted.map(formatWanted), [
       "10.42.2.0/24 via 10.0.0.2 dev eth0",
