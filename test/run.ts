@@ -20,8 +20,8 @@ interface Counts {
   skipped: number;
 }
 
-/** Real daemons wait more than they work: two files at once, on any machine. */
-const JOBS = 2;
+/** Real daemons wait more than they work: on two processors, too, four files at once are faster. */
+const JOBS = 4;
 
 process.chdir(root);
 const onDeno = process.argv.includes("--deno");
