@@ -47,6 +47,7 @@ export async function examinePeers(flags: Pick<DaemonFlags, "socket">): Promise<
   return await probePeers({
     client: await clientOf(flags),
     random: systemRandom(),
+    clock: systemClock(),
     peersMax: PEERS_MAX,
     attempts: ATTEMPTS,
   });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ApiClient } from "../api/client.ts";
 import type { NodeView, StatusView } from "../api/service.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { type Address, formatAddress, ofFamily, parseAddress } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
@@ -14,6 +15,7 @@ import { type Trial, tryReach, type Tunnel } from "./reach.ts";
 export interface ProbeOptions {
   readonly client: Pick<ApiClient, "call">;
   readonly random: Random;
+  readonly clock: Clock;
   /** How many peers are tried. */
   readonly peersMax: number;
   /** How often each is asked before it counts as silent: a new route may take a moment there. */
@@ -29,7 +31,7 @@ export async function probePeers(options: ProbeOptions): Promise<Finding[]> {
   const trials = await trialsOf(options);
   const libc = await openLibc();
   return await Promise.all(trials.map(async (trial) => {
-    using socket = new EchoSocket(libc, trial.subnet.family);
+    using socket = new EchoSocket(libc, trial.subnet.family, options.clock);
     const asks = (request: EchoRequest) => ask(socket, request, options);
     return await tryReach(trial, asks, isNeighbour, isAnswered);
   }));

@@ -1,4 +1,5 @@
 import { type Address, addressBytes, addressFromBytes, type Family } from "../ip/address.ts";
+import type { Clock } from "../base/clock.ts";
 import { DenimError } from "../base/errors.ts";
 import { assemble, EVERYTHING, JUMP_EQUAL, LOAD, RETURN } from "./bpf.ts";
 import type { Libc } from "./libc.ts";
@@ -45,13 +46,15 @@ const POLL_MS = 50;
 export class EchoSocket implements Disposable {
   readonly #libc: Libc;
   readonly #family: Family;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #out: number;
   readonly #in: number;
   readonly #receive = new Uint8Array(2048);
 
   /** @throws `PERMISSION_DENIED` without CAP_NET_RAW */
-  constructor(libc: Libc, family: Family) {
+  constructor(libc: Libc, family: Family, clock: Pick<Clock, "monotonicMs">) {
     this.#libc = libc;
+    this.#clock = clock;
     this.#family = family;
     const flags = SOCK.cloexec | SOCK.nonblock;
     this.#out = libc.socket(family === 4 ? AF.inet : AF.inet6, SOCK.raw | flags, IPPROTO_RAW);
@@ -80,8 +83,10 @@ export class EchoSocket implements Disposable {
     const target = targetOf(request.to);
     this.#libc.sendto(this.#out, packet, packet.length, 0, target, target.length);
     const polled = pollFds([this.#in]);
-    for (let leftMs = timeoutMs; leftMs > 0; leftMs -= POLL_MS) {
-      await this.#libc.poll(polled, 1, Math.min(POLL_MS, leftMs));
+    const endMs = this.#clock.monotonicMs() + timeoutMs;
+    // Others' answers wake it as well, and cost nobody's patience.
+    for (let leftMs = timeoutMs; leftMs > 0; leftMs = endMs - this.#clock.monotonicMs()) {
+      await this.#libc.poll(polled, 1, Math.ceil(Math.min(POLL_MS, leftMs)));
       for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) {
         const answer = answerOf(this.#family, bytes, request, id);
         if (answer !== undefined) return answer;

@@ -35,7 +35,7 @@ const PAUSE_MS = 700;
 const LOOK_AFTER_MS = 100;
 
 export async function run(options: { tiny: boolean }): Promise<BenchResult> {
-  const [sizes, rounds] = options.tiny ? [[3], 1] : [[3, 20], 15];
+  const [sizes, rounds] = options.tiny ? [[3], 3] : [[3, 20], 15];
   const teardowns: (() => unknown)[] = [];
   try {
     const lab = await makeLab({ teardown: (callback) => void teardowns.push(callback) });

@@ -1,6 +1,8 @@
 import t from "tap";
 import { addressBytes, parseAddress } from "../../src/ip/address.ts";
-import { answerOf, type EchoRequest, packetOf } from "../../src/kernel/echo.ts";
+import { answerOf, type EchoRequest, EchoSocket, packetOf } from "../../src/kernel/echo.ts";
+import type { Libc } from "../../src/kernel/libc.ts";
+import { FakeClock } from "../support/clock.ts";
 
 const REQUESTS = {
   4: { from: parseAddress("10.1.0.2"), to: parseAddress("10.2.0.2"), hops: 1 },
@@ -59,3 +61,48 @@ for (const family of [4, 6] as const) {
     }
   });
 }
+
+/** A machine on which packets come one by one, each in no time; then none, for as long as is waited. */
+function machineWith(clock: FakeClock, packets: readonly Uint8Array[]): Libc {
+  let [sent, read, ready] = [false, 0, 0];
+  const parts: Partial<Libc> = {
+    socket: () => 3,
+    close: () => 0,
+    attachFilter: () => 0,
+    sendto: () => {
+      sent = true;
+      return 0;
+    },
+    poll: async (_fds, _count, timeoutMs) => {
+      if (ready < packets.length) return ++ready;
+      await clock.advance(timeoutMs);
+      return 0;
+    },
+    recv: (_fd, buffer) => {
+      const packet = sent && read < ready ? packets[read++]! : undefined;
+      if (packet === undefined) return -1;
+      (buffer as Uint8Array).set(packet);
+      return packet.length;
+    },
+  };
+  return parts as Libc;
+}
+
+t.test("others' answers take nothing of the time that an answer has", async (t) => {
+  const request = REQUESTS[4];
+  const replyTo = (id: number) => {
+    const packet = packetOf({ from: ROUTER[4], to: request.from, hops: 60 }, id);
+    packet[HEAD[4]] = TYPES[4].reply;
+    return packet;
+  };
+  const others = Array.from({ length: 100 }, () => replyTo(1));
+  const ask = async (packets: readonly Uint8Array[]) => {
+    const clock = new FakeClock();
+    const startMs = clock.monotonicMs();
+    using socket = new EchoSocket(machineWith(clock, packets), 4, clock);
+    const answer = await socket.ask(request, 7, 400);
+    return [answer?.kind, clock.monotonicMs() - startMs];
+  };
+  t.same(await ask([...others, replyTo(7)]), ["reply", 0]);
+  t.same(await ask(others), [undefined, 400], "and when none comes, it is over in time");
+});

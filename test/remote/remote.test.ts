@@ -156,7 +156,7 @@ t.test("a server without a leader is left for one that has one", async (t) => {
   await until("it follows the first", () => first.follows.length === 1);
   lost.loseLeader();
   led.apply(join(1));
-  await until("it has moved", () => agent.hasNode(1), 20_000);
+  await until("it has moved", () => agent.hasNode(1));
   await until("it says who leads", () => agent.remote.view().leaderNode === "id0");
   t.equal(second.follows.length, 1);
 });
@@ -173,8 +173,8 @@ t.test("where nobody has a leader everybody stays", async (t) => {
   await agent.start(t, pki);
   await until("it follows the first", () => servers[0]!.follows.length === 1);
   both.forEach((memory) => memory.loseLeader());
-  await until("it has looked around", () => servers[1]!.peers.length > 0, 20_000);
-  await until("it has heard back", () => servers[1]!.peers[0]!.isClosed, 20_000);
+  await until("it has looked around", () => servers[1]!.peers.length > 0);
+  await until("it has heard back", () => servers[1]!.peers[0]!.isClosed);
   t.same(servers.map(({ follows }) => follows.length), [1, 0]);
 });
 

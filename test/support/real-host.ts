@@ -49,6 +49,8 @@ export class RealHost {
         ...{ stateDir: folder, subnetFile: join(folder, "subnet.env"), version: "0.1.0" },
         listen: { host: "127.0.0.1", port },
         advertise: this.address,
+        // A disk that is busy with other things silences whoever waits for it, as a slow line does.
+        profile: "wan",
         iface: "eth0",
       },
       identity: new IdentityFolder(join(folder, "identity")),

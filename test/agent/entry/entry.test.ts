@@ -22,6 +22,7 @@ import { readIdentity } from "../../../src/transport/certificate.ts";
 import { fastClock, until } from "../../support/fast-clock.ts";
 import { temporaryFolder } from "../../support/folders.ts";
 import { RecordingLogger } from "../../support/log.ts";
+import { freePort } from "../../support/sockets.ts";
 import { kernelLink, vxlan } from "../../support/links.ts";
 import { route } from "../../support/routes.ts";
 
@@ -165,9 +166,11 @@ t.test("a store without an identity is put aside, and back when that was for not
 t.test("a host that waits never forms a cluster", async (t) => {
   const host = new Host(t);
   const waiting = host.enter({ kind: "wait" });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(
+    "it says that it waits",
+    () => host.log.lines.some((line) => /^warn .*waits.*denim join/.test(line)),
+  );
   t.same(host.names, []);
-  t.ok(host.log.lines.some((line) => /^warn .*waits.*denim join/.test(line)));
   host.stop.abort();
   await t.rejects(waiting, { code: "CANCELLED" });
   t.same(host.names, []);
@@ -205,9 +208,9 @@ t.test("one attempt is one attempt", async (t) => {
 
 t.test("a port that is taken is found out before anything is made", async (t) => {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   t.teardown(() => server.close());
-  const { port } = server.address() as AddressInfo;
   const host = new Host(t);
   host.settings = { ...host.settings, listen: { host: "127.0.0.1", port } };
   await t.rejects(host.found(), { code: "PORT_IN_USE", fix: /--listen/ });

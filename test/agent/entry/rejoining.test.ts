@@ -95,7 +95,7 @@ t.test("the only voter stops, and says what is wrong and what to do", {
   const run = spawnSync(program!, [...words, "run", ...flags, ...files], {
     encoding: "utf8",
     env: process.env,
-    timeout: 30_000,
+    timeout: 90_000,
   });
   t.equal(run.status, ERRORS.STORE_DAMAGED.exit, where);
   t.match(run.stderr, /The store is damaged, and this node stays down/);
