@@ -16,7 +16,7 @@ import { temporaryFolder } from "../support/folders.ts";
 import { RecordingLogger } from "../support/log.ts";
 import { cannotUnshare, inNamespace, ip } from "../support/namespace.ts";
 
-const options = { skip: cannotUnshare, timeout: 60_000 };
+const options = { skip: cannotUnshare, timeout: 300_000 };
 const NETWORK = '{"Network":"10.5.0.0/16"}';
 
 /** A host with one address; several daemons on it need different ports and places. */

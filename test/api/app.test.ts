@@ -319,7 +319,7 @@ async function events(answer: Response, count: number) {
 
 t.test(
   "events come as they happen, with ids that name a place in one history",
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { ask, service } = api();
     const answer = await ask("/v1/events");
@@ -338,7 +338,7 @@ t.test(
 );
 
 t.test("a reader resumes behind the event that it saw last, and starts anew elsewhere", {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async (t) => {
   const { ask, service } = api();
   const id = (random: string) =>
@@ -358,7 +358,7 @@ t.test("a reader resumes behind the event that it saw last, and starts anew else
   t.ok(records.some(({ table }) => table === "lease"));
 });
 
-t.test("who may join is not told on an open port", { timeout: 60_000 }, async (t) => {
+t.test("who may join is not told on an open port", { timeout: 300_000 }, async (t) => {
   const { ask, service } = api("read");
   const { revision } = service.position();
   const since = `1.00000000000000aa-${(revision - 1).toString(16)}`;

@@ -193,7 +193,7 @@ const QUESTIONS = [
   ...[`${KEYS}?waitIndex=z`, "/v2", "/", "/v2/nothing"],
 ];
 
-t.test("Debian's etcd answers the same", { skip: cannotEtcd, timeout: 60_000 }, async (t) => {
+t.test("Debian's etcd answers the same", { skip: cannotEtcd, timeout: 300_000 }, async (t) => {
   const face = new Face();
   const url = await startEtcd(t);
   const put = async (path: string, value: string, ttl?: string) => {

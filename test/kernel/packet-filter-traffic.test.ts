@@ -96,7 +96,7 @@ const second = ({ namespace, second }: TwoHosts["a"]) => ({ namespace, address: 
 
 const as = (source: string, answered = true): Seen => ({ source, answered });
 
-t.test("rules at work", { skip: cannotFilter, timeout: 120_000 }, async (t) => {
+t.test("rules at work", { skip: cannotFilter, timeout: 300_000 }, async (t) => {
   const hosts = await makeTwoHosts(t);
   const { a, inA, inB, outside } = hosts;
   await inside(outside, ["ip", "addr", "add", "203.0.113.9/32", "dev", "lo"]);

@@ -19,6 +19,7 @@ import { ROUTE_PROTOCOL } from "../../src/plan/kernel.ts";
 import { IdentityFolder } from "../../src/store/identity.ts";
 import { storeFolder } from "../../src/store/place.ts";
 import { tlsTransport } from "../../src/transport/tls-transport.ts";
+import { fastClock } from "./fast-clock.ts";
 import { RecordingLogger } from "./log.ts";
 
 export interface FleetOptions {
@@ -34,6 +35,9 @@ export interface FleetMember {
   /** Bits of the link that all of them share. */
   readonly length: number;
 }
+
+/** Sixty that join in one process wait for each other, too, and not only for the server. */
+const PATIENT = fastClock(1 / 4);
 
 /** An agent as the daemon runs it, but for its kernel, which is a map, and its API. */
 export interface Agent extends FleetMember {
@@ -91,6 +95,7 @@ export class Fleet implements AsyncDisposable {
     };
     const reach = await enterCluster({
       ...parts,
+      clock: PATIENT,
       name,
       way: {
         kind: "join",
