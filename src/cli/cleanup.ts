@@ -6,9 +6,13 @@ import type { Register } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { print } from "./client.ts";
 
+/** Where runtimes look, and where it is by the docs' word. */
+const CNI_CONFLIST = "/etc/cni/net.d/10-denim.conflist";
+
 interface CleanupFlags {
   readonly stateDir: string;
   readonly subnetFile: string;
+  readonly cniConflist: string;
   readonly network: readonly string[];
   readonly anyNetwork?: true;
   readonly dryRun?: true;
@@ -36,6 +40,10 @@ export const registerCleanup: Register = (program, context) => {
       new Option("--subnet-file <path>", "what container runtimes read")
         .env("DENIM_SUBNET_FILE").default(DEFAULT_SETTINGS.subnetFile),
     )
+    .addOption(
+      new Option("--cni-conflist <path>", "what CNI runtimes read, where Denim has written it")
+        .env("DENIM_CNI_CONFLIST").default(CNI_CONFLIST),
+    )
     .option("--network <block>", "and this one; may be repeated", collect, [])
     .option("--any-network", "whatever carries Denim's mark")
     .option("--dry-run", "only show it")
@@ -47,7 +55,8 @@ export const registerCleanup: Register = (program, context) => {
       using unlocks = new DisposableStack();
       const networks = await meant(flags, unlocks);
       const { describeMarks, findMarks, removeMarks } = await import("../agent/data/cleanup.ts");
-      const marks = await findMarks({ kernel, filter, networks, subnetFile: flags.subnetFile });
+      const { subnetFile, cniConflist: conflist } = flags;
+      const marks = await findMarks({ kernel, filter, networks, subnetFile, conflist });
       const removed = describeMarks(marks);
       const dryRun = flags.dryRun === true;
       if (!dryRun && removed.length > 0) {

@@ -94,13 +94,24 @@ function exchange(group: Group): Step | undefined {
   const { voters, aim, ready } = group;
   if (voters.length !== aim || voters.some((voter) => group.isAway(voter))) return undefined;
   const raftId = group.best(ready.filter((standby) => {
-    const all = [...voters, standby];
-    const after = all.filter((voter) => voter !== group.worst(all));
-    const isWorthIt = compare(worth(group, after), worth(group, voters)) > 0;
-    const byHand = wishes(group, after) > wishes(group, voters);
-    return isWorthIt && (byHand || group.stableMs(standby) >= SETTLED_MS);
+    const { gains, byHand } = gainOf(group, standby);
+    return gains && (byHand || group.stableMs(standby) >= SETTLED_MS);
   }));
   return raftId === undefined ? undefined : { kind: "promote", raftId };
+}
+
+/** Whether the voters are a better group with this server in one's place, and by whose word. */
+function gainOf(
+  group: Group,
+  raftId: number,
+): { readonly gains: boolean; readonly byHand: boolean } {
+  const { voters } = group;
+  const all = [...voters, raftId];
+  const after = all.filter((voter) => voter !== group.worst(all));
+  return {
+    gains: compare(worth(group, after), worth(group, voters)) > 0,
+    byHand: wishes(group, after) > wishes(group, voters),
+  };
 }
 
 function worth(group: Group, voters: readonly number[]): readonly number[] {
@@ -122,7 +133,7 @@ function shrinking(group: Group): Step | undefined {
     : { kind: "transfer", raftId: heir };
 }
 
-/** Two standbys, and those who are to become voters. */
+/** Two standbys, and those who are to become voters: who is needed as one comes in first. */
 function reserve(group: Group): Step | undefined {
   const { voters, learners, aim } = group;
   const room = STANDBYS_WANTED + Math.max(0, aim - voters.length) - learners.length;
@@ -132,7 +143,22 @@ function reserve(group: Group): Step | undefined {
   }
   const lost = learners.find((raftId) => group.isLost(raftId));
   if (room < 0) return { kind: "remove", raftId: lost ?? group.worst(learners)! };
-  return lost === undefined || candidate === undefined
-    ? undefined
-    : { kind: "remove", raftId: lost };
+  if (candidate === undefined) return undefined;
+  const raftId = lost ?? madeWayFor(candidate, group);
+  return raftId === undefined ? undefined : { kind: "remove", raftId };
+}
+
+/**
+ * The standby in whose place one is taken in that would be exchanged for a voter, where no standby
+ * would be. Only one that is surely taken in next: else the two would come and go for ever.
+ */
+function madeWayFor(candidate: number, group: Group): number | undefined {
+  const { learners, voters, aim, candidates } = group;
+  if (voters.length !== aim || voters.some((voter) => group.isAway(voter))) return undefined;
+  const { gains, byHand } = gainOf(group, candidate);
+  if (!gains || !(byHand || group.stableMs(candidate) >= SETTLED_MS)) return undefined;
+  if (learners.some((standby) => gainOf(group, standby).gains)) return undefined;
+  const raftId = group.worst(learners);
+  const next = raftId === undefined ? undefined : group.best([...candidates, raftId]);
+  return next === candidate ? raftId : undefined;
 }

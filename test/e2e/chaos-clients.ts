@@ -183,6 +183,32 @@ export async function makeTokens(place: Place): Promise<string[]> {
   return made;
 }
 
+/** Above what hosts are given that come in one after another. */
+const RESERVED_FROM = 130;
+const RESERVED_COUNT = 100;
+
+/**
+ * Subnets that are set aside and given back in turn: of each whether it is reserved by the last
+ * word, unless the answer to that was lost.
+ */
+export async function reserveSubnets(place: Place): Promise<ReadonlyMap<string, boolean>> {
+  const { hosts, clock, random, signal } = place;
+  const reserved = new Map<string, boolean>();
+  for (let n = 0; !signal.aborted; n++) {
+    const subnet = `10.244.${RESERVED_FROM + n % RESERVED_COUNT}.0/24`;
+    const path = `/v1/reservations/${encodeURIComponent(subnet)}`;
+    const method = reserved.get(subnet) === true ? "DELETE" : "PUT";
+    const host = hosts[random.below(hosts.length)]!;
+    const body = method === "PUT" ? { body: "{}" } : {};
+    const answer = await call(clock, host, path, { method, ...body });
+    if (typeof answer === "object" && answer.status === 200) {
+      reserved.set(subnet, method === "PUT");
+    } else if (answer !== "refused") reserved.delete(subnet);
+    await sleep(clock, between(random, PAUSE_MS), signal);
+  }
+  return reserved;
+}
+
 /** Hosts that join and go: the subnet of each, which it keeps. */
 export async function joinHosts(place: Place, lab: Lab, token: string): Promise<string[]> {
   const { hosts, clock, random, signal } = place;

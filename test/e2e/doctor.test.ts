@@ -15,6 +15,7 @@ import {
   onNode,
   runInside,
   subnetOf,
+  typed,
   untilRouted,
 } from "../support/lab.ts";
 
@@ -104,6 +105,22 @@ t.test("the doctor says what is wrong, and why", {
     t.same(fixed.changed.map(({ path }) => path), ["net/ipv4/ip_forward"]);
     t.equal(of(fixed, "ip-forward").result, "ok", "mended, and looked at again");
     t.equal(of(await doctor(a), "reach-b").result, "ok");
+  });
+
+  await t.test("who comes in is told why nothing would arrive, though its routes are in", async (t) => {
+    await set(b, "net/ipv4/ip_forward", "0");
+    const c = await lab.addHost("c");
+    await joinBy(c, onNode, a, await makeToken(a, 1, ["--role", "agent"]));
+    await untilRouted([a, b, c]);
+    const said = await eventually("the end of the join", async () => {
+      const text = readFileSync(c.logFile, "utf8");
+      return text.includes("Look around") ? text : undefined;
+    });
+    t.match(said, /✓ packets {3}a passes our containers' packets on/);
+    t.match(said, /reach-b: [^]*why: .*answers for itself, but passes nothing on: .*\n +fix: /);
+    await typed(c, ["leave", "--yes"]);
+    await c.daemon!.ended;
+    await set(b, "net/ipv4/ip_forward", "1");
   });
 
   await t.test("without rights it says what it could not try", async (t) => {

@@ -19,7 +19,7 @@ import {
   untilRouted,
 } from "../support/lab.ts";
 import { leasesOf } from "../support/servers.ts";
-import { makeTokens } from "./chaos-clients.ts";
+import { makeTokens, reserveSubnets } from "./chaos-clients.ts";
 import { between } from "./chaos-faults.ts";
 
 const SEED = 7;
@@ -28,7 +28,7 @@ const HOSTS = 7;
 const DETOURS = 2;
 const PAUSE_MS = [0, 700] as const;
 const WRITERS = 3;
-/** Renewals are lease writes: at seven hosts more than two a second. */
+/** Renewals are lease writes, too: at seven hosts more than two a second. */
 const NETWORK = JSON.stringify({ Network: "10.244.0.0/16", LeaseTTL: "9s" });
 /** Ten times three rounds of the planner, which looks every half second. */
 const EVEN_MS_MAX = 15_000;
@@ -164,6 +164,8 @@ t.test("from one host to seven and back: one leader a term, odd voters, no write
     { length: WRITERS },
     (_, i) => makeTokens({ hosts: fleet.up, clock, random: seededRandom(SEED + i), signal }),
   );
+  const chance = seededRandom(SEED + WRITERS);
+  const reserving = reserveSubnets({ hosts: fleet.up, clock, random: chance, signal });
   const watching = watch.run(signal);
   const left: string[] = [];
   const leave = async (keepLease: boolean) => void left.push(...await fleet.leave(keepLease));
@@ -195,6 +197,7 @@ t.test("from one host to seven and back: one leader a term, odd voters, no write
   over.abort();
   await watching;
   const tokens = (await Promise.all(writers)).flat();
+  const reserved = await reserving;
   const last = fleet.up[0]!;
   await untilReady([last]);
   const { configuration } = await last.get("/v1/raft") as Status;
@@ -204,13 +207,22 @@ t.test("from one host to seven and back: one leader a term, odd voters, no write
   t.same(left, [], "who leaves takes everything along");
   t.same(fleet.missed, [], "and has its subnet again where it said so");
   t.same(tokens.filter((id) => !present.has(id)), [], "what was acknowledged is there");
+  const { items: aside } = await last.get("/v1/reservations") as { items: { subnet: string }[] };
+  const there = new Set(aside.map(({ subnet }) => subnet));
+  t.same(
+    [...reserved].filter(([subnet, isReserved]) => there.has(subnet) !== isReserved),
+    [],
+    "also of subnets that were set aside and given back",
+  );
   t.same([configuration.voters.length, configuration.learners.length], [1, 0]);
   t.same((await leasesOf(last)).map(({ subnet }) => subnet), [await subnetOf(last)]);
   t.same(await ownRoutes(last), [], "and there is nobody left to route to");
   t.ok(
-    watch.looks > 50 && watch.voters >= 3 && watch.terms > 1 && tokens.length > 30,
+    watch.looks > 50 && watch.voters >= 3 && watch.terms > 1 && tokens.length > 30 &&
+      reserved.size > 30,
     [
       `${watch.looks} looks, ${watch.voters} voters, ${watch.terms} terms, ${tokens.length} tokens`,
+      `${reserved.size} subnets`,
     ].join(),
   );
 });

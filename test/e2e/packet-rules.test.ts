@@ -11,6 +11,7 @@ import {
   joinBy,
   makeLab,
   makeToken,
+  offline,
   onDeno,
   onNode,
   restart,
@@ -119,6 +120,15 @@ t.test("rules come, stay and go", options, async (t) => {
   const left = await rulesOn(b);
   t.notOk(/denim/i.test(`${left.nft}${left.iptables}`), "who leaves takes them along");
   t.same(withoutDenim(left.iptables), before);
+
+  await a.daemon!.stop("SIGKILL");
+  t.ok(await stands(a), "they stay behind a daemon that is gone for good");
+  const files = ["--subnet-file", a.subnetFile, "--cni-conflist", `${a.folder}/none`];
+  const cleaned = await offline(a, ["cleanup", "--yes", ...files]);
+  t.equal(cleaned.status, 0, cleaned.err);
+  const clean = await rulesOn(a);
+  t.notOk(/denim/i.test(`${clean.nft}${clean.iptables}`), "until a cleanup");
+  t.same(withoutDenim(clean.iptables), before, "which leaves everybody else's as they were");
 });
 
 /** Denim where some files cannot be used: `ip netns exec` gives it mounts of its own. */

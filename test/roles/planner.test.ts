@@ -178,6 +178,23 @@ t.test("what an operator prefers is done, and stays done", async (t) => {
   t.same(needed.steps, [], "but nobody votes less for it");
 });
 
+t.test("who is needed as a voter is taken in though there are two standbys", async (t) => {
+  const more = (...servers: Server[]) =>
+    settle(situation({ voters: [1, 2, 3], learners: [4, 5], servers }));
+  const five = [1, 2, 3, 4, 5].map((id) => server(id));
+  const chosen = more(...five, server(6, { preferred: "voter" }));
+  t.same(chosen.steps, ["remove 5", "add-standby 6", "promote 6", "demote 3"]);
+  const zoned = five.map((one, i) => ({ ...one, zone: "aabab"[i]! }));
+  const spread = more(...zoned, server(6, { zone: "c" }));
+  t.same([...spread.end.voters].sort(), [1, 3, 6]);
+  t.same(
+    more(...zoned, server(6, { zone: "c", stableMs: 5_000 })).steps,
+    [],
+    "once it has settled",
+  );
+  t.same(more(...five, server(6)).steps, []);
+});
+
 t.test("standbys beyond two go, a lost one when somebody else is there", async (t) => {
   const servers = [1, 2, 3, 4, 5, 6].map((id) => server(id));
   const many = situation({ voters: [1, 2, 3], learners: [4, 5, 6], servers });
@@ -326,7 +343,7 @@ t.test("a group of the living is whole in the end, in as many zones as can be", 
         new Set(ids.map((id) => serverOf({ ...start, servers }, id)!.zone ?? "")).size;
       const aim = servers.length < 3 ? 1 : Math.min(start.votersWanted, odd);
       const standbys = Math.min(2, servers.length - aim);
-      const reach = Math.min(zones([...end.voters, ...end.learners]), aim);
+      const reach = Math.min(zones(servers.map(({ raftId }) => raftId)), aim);
       return end.voters.length === aim && end.learners.length === standbys &&
         (zones(end.voters) >= reach);
     }),

@@ -65,6 +65,36 @@ t.test("a role that was chosen by hand stays", async (t) => {
   t.equal((await prefer(stage, spare, null)).preferred, null);
 });
 
+t.test("the CA key is on voters and standbys, and goes when a server goes out of the group", async (t) => {
+  const { stage, servers, agent } = await grow(28);
+  const spares = [await add(stage, "server"), await add(stage, "server")];
+  const last = await add(stage, "server");
+  await stage.pass(20_000);
+  const hosts = [...servers, ...spares, last, agent];
+  /** The names of those that hold the log, and of those that hold the key. */
+  const held = async () => {
+    const { state } = await leaders(stage);
+    const { voters, learners } = theGroup(state);
+    const members = hosts.filter((host) =>
+      [...voters, ...learners].includes(state.get("node", idOf(host))!.body.raftId ?? 0)
+    );
+    const keys: Host[] = [];
+    for (const host of hosts) {
+      if (await host.offline.identity.readPem("caKey") !== undefined) keys.push(host);
+    }
+    return [members, keys].map((list) => list.map(({ name }) => name).sort());
+  };
+  const [members, keys] = await held();
+  t.equal(members!.length, 5);
+  t.same(keys, members);
+  t.notOk(members!.includes(last.name));
+  await prefer(stage, last, "voter");
+  await stage.pass(MINUTE_MS);
+  const [after, keysAfter] = await held();
+  t.same([after!.length, after!.includes(last.name)], [5, true], "one is out, in its place");
+  t.same(keysAfter, after, "and has no key any more");
+});
+
 t.test("a standby of a new zone takes the place of one of two in the same", async (t) => {
   const { stage, servers } = await grow(23);
   const { node } = await leaders(stage);

@@ -1,5 +1,6 @@
 import { readFile, rm } from "node:fs/promises";
 import { DenimError } from "../../base/errors.ts";
+import { CONFLIST_MARK } from "../../host/cni/conflist.ts";
 import {
   contains,
   formatPrefix,
@@ -25,8 +26,8 @@ export interface Marks {
   readonly rules: readonly OwnRules[];
   /** What carries the mark for other networks: of another daemon, or of a lost state directory. */
   readonly elsewhere: readonly string[];
-  /** The subnet file, where it speaks of one of the networks. */
-  readonly subnetFile: string | undefined;
+  /** What container runtimes read here, where it speaks of one of the networks. */
+  readonly files: readonly string[];
 }
 
 export interface Search {
@@ -35,18 +36,24 @@ export interface Search {
   /** Networks whose marks are meant; `any` takes what carries our mark anywhere. */
   readonly networks: readonly Prefix[] | "any";
   readonly subnetFile: string;
+  /** The network for CNI runtimes; somebody else's of that name is left alone. */
+  readonly conflist: string;
 }
 
 const EVERYWHERE = ["0.0.0.0/0", "::/0"].map(parsePrefix);
 
-export async function findMarks({ kernel, filter, networks, subnetFile }: Search): Promise<Marks> {
+export async function findMarks(
+  { kernel, filter, networks, subnetFile, conflist }: Search,
+): Promise<Marks> {
   const state = await kernel.read();
   const blocks = networks === "any" ? EVERYWHERE : networks;
   const isMeant = (block: Prefix) => blocks.some((network) => contains(network, block));
   const begun = state.links.filter(isHalfMade);
   const all = await filter.list();
   const rules = networks === "any" ? all : rulesOf(networks, all);
-  const text = await readFile(subnetFile, "utf8").catch(() => "");
+  const [text, list] = await Promise.all(
+    [subnetFile, conflist].map((path) => readFile(path, "utf8").catch(() => "")),
+  ) as [string, string];
   return {
     removals: [
       ...diff([], state, { networks: blocks, mode: "full" }).changes,
@@ -67,16 +74,19 @@ export async function findMarks({ kernel, filter, networks, subnetFile }: Search
       ...(networks === "any" ? [] : begun.map(({ name }) => `link ${name} of no network yet`)),
       ...all.filter((one) => !rules.includes(one)).map(wordsOfRules),
     ],
-    subnetFile: networksIn(text).some(isMeant) ? subnetFile : undefined,
+    files: [
+      ...(networksIn(text).some(isMeant) ? [subnetFile] : []),
+      ...(subnetsIn(list).some(isMeant) ? [conflist] : []),
+    ],
   };
 }
 
 /** One line for each thing, as somebody would type it. */
-export function describeMarks({ removals, rules, subnetFile }: Marks): string[] {
+export function describeMarks({ removals, rules, files }: Marks): string[] {
   return [
     ...removals.flatMap(formatChange),
     ...rules.map(wordsOfRules),
-    ...(subnetFile === undefined ? [] : [`rm ${subnetFile}`]),
+    ...files.map((path) => `rm ${path}`),
   ];
 }
 
@@ -86,11 +96,11 @@ export async function removeMarks(
     readonly kernel: Pick<Kernel, "apply">;
     readonly filter: Pick<PacketFilter, "remove">;
   },
-  { removals, rules, subnetFile }: Marks,
+  { removals, rules, files }: Marks,
 ): Promise<void> {
   const outcomes = await kernel.apply(removals);
   const kept = await filter.remove(rules);
-  if (subnetFile !== undefined) await rm(subnetFile, { force: true });
+  for (const path of files) await rm(path, { force: true });
   const failed = outcomes.filter(({ error }) => error !== undefined)
     .map(({ change, error }) => `${formatChange(change).join("; ")}: ${error}`);
   const why = [...failed, ...kept];
@@ -118,4 +128,11 @@ function networksIn(subnetEnv: string): Prefix[] {
   return [...subnetEnv.matchAll(/^FLANNEL_(?:IPV6_)?NETWORK=(.*)$/gm)]
     .flatMap(([, value]) => value!.split(",")).map(tryParsePrefix)
     .filter((network) => network !== undefined);
+}
+
+/** Of a list that Denim has written. */
+function subnetsIn(conflist: string): Prefix[] {
+  if (!conflist.includes(CONFLIST_MARK)) return [];
+  return [...conflist.matchAll(/"subnet": "([^"]+)"/g)].map(([, value]) => tryParsePrefix(value!))
+    .filter((subnet) => subnet !== undefined);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import t from "tap";
 import { describeMarks, findMarks, removeMarks } from "../../../src/agent/data/cleanup.ts";
 import { parseAddress } from "../../../src/ip/address.ts";
+import { renderConflist } from "../../../src/host/cni/conflist.ts";
 import { parsePrefix, type Prefix } from "../../../src/ip/prefix.ts";
 import { MemoryKernel } from "../../../src/kernel/memory-kernel.ts";
 import { MemoryPacketFilter } from "../../../src/kernel/memory-packet-filter.ts";
@@ -32,9 +33,9 @@ async function host() {
 async function marksOf(
   { kernel, filter }: Awaited<ReturnType<typeof host>>,
   networks: readonly Prefix[] | "any",
-  subnetFile = "/nowhere",
+  { subnetFile = "/nowhere", conflist = "/nowhere" } = {},
 ) {
-  return await findMarks({ kernel, filter, networks, subnetFile });
+  return await findMarks({ kernel, filter, networks, subnetFile, conflist });
 }
 
 const namesOf = (kernel: MemoryKernel) =>
@@ -72,7 +73,7 @@ t.test("what cannot be removed is said, and the rest is removed", async (t) => {
   const at = await host();
   const subnetFile = join(temporaryFolder(t), "subnet.env");
   writeFileSync(subnetFile, "FLANNEL_NETWORK=10.42.0.0/16\n");
-  const marks = await marksOf(at, "any", subnetFile);
+  const marks = await marksOf(at, "any", { subnetFile });
   // Somebody keeps one, between the look and the deed.
   at.kernel.putLink("denim.2", {
     detail: { ...at.kernel.link("denim.2")!.detail!, alias: "mine" },
@@ -83,4 +84,20 @@ t.test("what cannot be removed is said, and the rest is removed", async (t) => {
   });
   t.same(namesOf(at.kernel), ["eth0", "denim.2", "denim.4"]);
   t.notOk(existsSync(subnetFile));
+});
+
+t.test("what CNI runtimes read goes too, where Denim wrote it for one of the networks", async (t) => {
+  const at = await host();
+  const conflist = join(temporaryFolder(t), "10-denim.conflist");
+  const list = renderConflist("FLANNEL_SUBNET=10.42.1.1/24\n");
+  const files = async (text: string) => {
+    writeFileSync(conflist, text);
+    return (await marksOf(at, [OURS], { conflist })).files;
+  };
+  t.same(await files(list), [conflist]);
+  t.same(await files(renderConflist("FLANNEL_SUBNET=10.99.1.1/24\n")), [], "another network's");
+  t.same(await files(list.replace("written by Denim", "written by me")), [], "somebody else's");
+  t.same(await files(list), [conflist]);
+  await removeMarks(at, await marksOf(at, [OURS], { conflist }));
+  t.notOk(existsSync(conflist));
 });

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import t from "tap";
 import { hostGw } from "../../../plugins/host-gw/mod.ts";
 import { type Pass, Reconciler } from "../../../src/agent/data/reconcile.ts";
+import { routeViews } from "../../../src/agent/data/route-view.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLogger } from "../../../src/base/log.ts";
 import { formatPrefix, parsePrefix } from "../../../src/ip/prefix.ts";
@@ -108,4 +109,28 @@ t.test("5,000 changes while nobody listens are put right, and no foreign route i
   const { routes } = await kernel.read();
   t.equal(routes.filter(({ protocol }) => protocol === ROUTE_PROTOCOL).length, 2_500);
   t.equal(routes.filter(({ protocol }) => protocol === RTPROT_STATIC).length, 2_500);
+});
+
+t.test("routes that the kernel refuses are told in its words, and keep no other waiting", {
+  skip: cannotUnshare,
+}, async (t) => {
+  inNamespace(t);
+  ip("link add eth0 type veth peer name eth0p");
+  // Its broadcast address, and what is beyond it, are nobody's; the backend does not know that.
+  ip("address add 10.0.0.1/24 dev eth0");
+  ip("link set eth0p up");
+  ip("link set eth0 up");
+  await using kernel = await LinuxKernel.open();
+  await using table = reconcilePeers(kernel, 300);
+  const views = routeViews(await table.nextPass());
+  const states = views.map(({ state }) => state);
+  t.same([...new Set(states)].sort(), ["failed", "ok"]);
+  const refused = views.filter(({ state }) => state === "failed");
+  t.equal(refused.length, 47);
+  for (const { about, error } of refused) t.match(error!, /Nexthop has invalid gateway/, about);
+  const ours = ip("route show proto 68").trim().split("\n");
+  t.equal(ours.length, 253, "all others are there");
+  ip("address del 10.0.0.1/24 dev eth0");
+  ip("address add 10.0.0.1/16 dev eth0");
+  await table.untilRight();
 });
