@@ -119,7 +119,7 @@ t.test("three hosts on one link", { skip: cannotLab, timeout: TIMEOUT_MS }, asyn
   });
 
   await t.test("another VNI: all hosts follow, and nothing of the old one stays", async (t) => {
-    await setNetwork(b, { ...FOUR, Backend: { Type: "vxlan", VNI: 7, Port: 4789 } });
+    await setNetwork(a, { ...FOUR, Backend: { Type: "vxlan", VNI: 7, Port: 4789 } });
     await eventually("the new tunnel", async () => {
       const routes = await Promise.all(all.map(ownRoutes));
       return routes.every((of) => of.length === 2 && of.every((line) => line.endsWith(" denim.7")))
@@ -134,7 +134,7 @@ t.test("three hosts on one link", { skip: cannotLab, timeout: TIMEOUT_MS }, asyn
   });
 
   await t.test("from vxlan to host-gw and back, host by host", async (t) => {
-    await setNetwork(c, { ...FOUR, Backend: { Type: "host-gw" } });
+    await setNetwork(a, { ...FOUR, Backend: { Type: "host-gw" } });
     await untilInPlace(all, 2, "host-gw");
     t.same(await unreached(all), []);
     t.notOk(/denim6?\./.test(await inside(c.namespace, "ip", "link", "show")));
@@ -193,7 +193,7 @@ t.test("a host beyond a router, in a network of both families", {
   });
 
   await t.test("with direct routing only what is beyond the router goes by it", async (t) => {
-    await setNetwork(c, { ...BOTH, Backend: { Type: "vxlan", DirectRouting: true } });
+    await setNetwork(a, { ...BOTH, Backend: { Type: "vxlan", DirectRouting: true } });
     const near = (await subnetsOf(b)).map((subnet, i) =>
       `${subnet} via ${b.addresses[i]} dev eth0`
     );
