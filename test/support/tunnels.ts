@@ -65,9 +65,14 @@ export async function formCluster(
   const [first, ...others] = members;
   const [server, program] = first!;
   await found(server, program, JSON.stringify(network));
-  // Agents: nobody's role changes while a test does something else.
-  const token = await makeToken(server, 50, ["--role", "agent"]);
+  const token = await makeToken(server);
   for (const [host, program] of others) await joinBy(host, program, server, token);
+  const voters = members.length < 3 ? 1 : 3;
+  await eventually("everybody has its role, which does not change later", async () => {
+    const { items } = await server.get("/v1/nodes") as { items: { role: string }[] };
+    const count = (...roles: string[]) => items.filter(({ role }) => roles.includes(role)).length;
+    return count("leader", "voter") === voters && count("agent") === 0 ? true : undefined;
+  });
 }
 
 interface DataPlaneStatus {
