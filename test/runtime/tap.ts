@@ -24,6 +24,7 @@ interface Context {
 class Test {
   #context: Context | undefined;
   #assertions = 0;
+  readonly #teardowns: (() => unknown)[] = [];
 
   constructor(context?: Context) {
     this.#context = context;
@@ -44,8 +45,19 @@ class Test {
       : test(name, settings, wrapped as never) as unknown as Promise<void>;
   }
 
+  /** The last one first, each after the other, as tap has it: a folder goes after what is in it. */
   teardown(callback: () => unknown): void {
-    this.#context?.after(callback);
+    if (this.#teardowns.length === 0) this.#context?.after(() => this.#tearDown());
+    this.#teardowns.push(callback);
+  }
+
+  /** All of them, though one fails. */
+  async #tearDown(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const callback of this.#teardowns.toReversed()) {
+      await new Promise((resolve) => resolve(callback())).catch((error) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   equal(found: unknown, wanted: unknown, message?: string): void {
