@@ -5,6 +5,7 @@ import { sleep, systemClock } from "../../src/base/clock.ts";
 import type { Host } from "../../src/cli/lab/host.ts";
 import type { Command } from "../../src/lease/command.ts";
 import { FEATURES } from "../../src/lease/feature-level.ts";
+import type { LeaseAttributes } from "../../src/lease/records.ts";
 import type { Channel } from "../../src/transport/channel.ts";
 import { csrKeyId } from "../../src/transport/csr.ts";
 import { dial } from "../../src/transport/dialer.ts";
@@ -25,19 +26,26 @@ const PROBE_PERIOD_MS = 10;
 const PROBE_TIMEOUT_MS = 250;
 const incarnation = { counter: 1, startId: "bench" };
 
+/** What it tells its peers of how they reach it; the data are JSON text. */
+type Told = Pick<LeaseAttributes, "backendType" | "backendData">;
+
+const HOST_GW: Told = { backendType: "host-gw", backendData: "null" };
+
 export class BenchAgent {
+  readonly publicIp: string;
   readonly #key: string;
   readonly #storeId: string;
   readonly #joined: JoinResult;
 
-  private constructor(key: string, storeId: string, joined: JoinResult) {
+  private constructor(publicIp: string, key: string, storeId: string, joined: JoinResult) {
+    this.publicIp = publicIp;
     this.#key = key;
     this.#storeId = storeId;
     this.#joined = joined;
   }
 
   /** Nobody else may have its number. */
-  static async join(server: Host, number: number): Promise<BenchAgent> {
+  static async join(server: Host, number: number, told = HOST_GW): Promise<BenchAgent> {
     const token = decodeToken(await makeToken(server, 1, ["--role", "agent"]));
     const key = await createKey();
     const csr = await createCsr(key);
@@ -52,15 +60,24 @@ export class BenchAgent {
     const commit: JoinCommit = {
       ...{ csr, publicIp, name: `agent-${number}`, address: `${publicIp}:${PORT}` },
       ...{ features: FEATURES, version: VERSION, storeId },
-      ...{ backendType: "host-gw", backendData: "null", wish: [] },
+      ...{ ...told, wish: [] },
     };
     const joined = await session.commit(commit, PATIENCE_MS) as JoinResult;
-    return new BenchAgent(key, storeId, joined);
+    return new BenchAgent(publicIp, key, storeId, joined);
   }
 
-  get renewal(): Command {
+  get subnet(): string {
+    return this.#joined.lease.subnets[0]!;
+  }
+
+  get renewal(): Command & { readonly kind: "lease.renew" } {
     const { nodeId: node, lease: { subnets } } = this.#joined;
     return { kind: "lease.renew", node, subnets };
+  }
+
+  /** A renewal with something new for its peers. */
+  publication(told: Told): Command {
+    return { ...this.renewal, attributes: { publicIp: this.publicIp, ...told } };
   }
 
   /** One connection with mutual TLS. A server keeps only the newest one of a node. */
