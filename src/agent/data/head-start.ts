@@ -24,6 +24,8 @@ export class HeadStart {
   #taken: SubjectMap<Subject> | undefined;
   #links: readonly KernelLink[] = [];
   #isStale = false;
+  /** How much was wanted, at the last pass and in head starts since. */
+  #wanted = 0;
 
   /** Whether the kernel is known well enough for {@link take} to offer anything. */
   get isReady(): boolean {
@@ -40,6 +42,7 @@ export class HeadStart {
   know({ links, neighbours, forwarding, routes }: KernelState, wanted: readonly Wanted[]): void {
     this.#drop();
     this.#links = links;
+    this.#wanted = wanted.length;
     if (!this.#isStale) this.#known = [...routes, ...neighbours, ...forwarding, ...wanted];
   }
 
@@ -49,12 +52,18 @@ export class HeadStart {
     this.#drop();
   }
 
+  /** Whether something of what is known is wanted no more: in the way of what is new, maybe. */
+  lacks(wanted: readonly Wanted[]): boolean {
+    return wanted.length < this.#wanted;
+  }
+
   /** What may be added now; it is not offered again. */
   take(wanted: readonly Wanted[], networks: readonly Prefix[]): readonly Change[] {
     if (this.#known === undefined) return [];
     const taken = (this.#taken ??= mapOf(this.#known));
     const fresh = wanted.filter((item) => !taken.has(item));
     for (const item of fresh) taken.set(item, item);
+    this.#wanted += fresh.length;
     const links = { ...EMPTY_KERNEL, links: this.#links };
     // A new link, what is on it and what goes by it come together, in the pass that reads.
     const early = fresh.filter(({ kind }) => kind !== "link" && kind !== "address");

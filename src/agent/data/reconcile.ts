@@ -222,7 +222,8 @@ export class Reconciler implements AsyncDisposable {
     const early = await (this.#headStart.isReady ? this.#plan() : undefined);
     if (early !== undefined) {
       const ahead = this.#headStart.take(early.wanted, early.now.networks);
-      if (ahead.length > 0 && await this.#addAhead(ahead, startedMs)) return undefined;
+      const isAll = !this.#headStart.lacks(early.wanted);
+      if (ahead.length > 0 && await this.#addAhead(ahead, startedMs) && isAll) return undefined;
     }
     this.#passDueMs = Infinity;
     const state = await this.#headStart.read(kernel);

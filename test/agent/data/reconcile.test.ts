@@ -209,15 +209,25 @@ t.test("hosts that join without a pause do not put the reading off", async (t) =
 t.test("from memory nothing is changed or removed", async (t) => {
   const { node } = await quietNode(t);
   const moved = peer(2, "10.0.0.22");
-  node.situation = { ...sure, peers: [moved, peer(4)] };
+  node.situation = { ...sure, peers: [moved, peer(3), peer(4)] };
   node.reconciler.trigger();
   await node.clock.advance(0);
   t.same(node.routes, [...TWO, "10.42.4.0/24 via 10.0.0.4 dev eth0"]);
   await node.clock.advance(100);
   t.same(node.routes, [
     "10.42.2.0/24 via 10.0.0.22 dev eth0",
+    TWO[1],
     "10.42.4.0/24 via 10.0.0.4 dev eth0",
   ]);
+});
+
+t.test("where something goes as something comes, the kernel is read at once", async (t) => {
+  const { node, reads } = await quietNode(t);
+  node.situation = { ...sure, peers: [peer(3), peer(4)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  t.same(node.routes, [TWO[1], "10.42.4.0/24 via 10.0.0.4 dev eth0"]);
+  t.equal(reads.count, 1);
 });
 
 t.test("where nothing is to be added the kernel is read at once", async (t) => {

@@ -130,6 +130,17 @@ t.test("a new peer's entries do not wait until the kernel is read", async (t) =>
   t.same(node.wrong, []);
 });
 
+t.test("a peer's new MAC address is everywhere at once, and the old one nowhere", async (t) => {
+  const node = new Node(t, sure);
+  await node.clock.advance(10_000);
+  const mac = "02:00:00:00:00:99";
+  node.situation = { ...sure, peers: [{ ...peer(2), data: { mac } }, peer(3)] };
+  node.reconciler.trigger();
+  await node.clock.advance(0);
+  const other = linesFor(2).map((line) => line.replace("02:00:00:00:00:02", mac));
+  t.same(await node.held(), [...other, ...linesFor(3)].sort());
+});
+
 t.test("one entry that cannot be made is named, and blocks no other", async (t) => {
   const node = new Node(t, sure);
   const apply = node.kernel.apply.bind(node.kernel);
