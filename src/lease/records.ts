@@ -131,6 +131,9 @@ export interface LeaseAttributes {
   readonly backendData: string;
 }
 
+/** Characters of that text. */
+export const BACKEND_DATA_MAX = 16_384;
+
 export interface LeaseBody extends LeaseAttributes {
   readonly node: string;
   /** One prefix per family, IPv4 first. */

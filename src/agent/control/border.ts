@@ -7,6 +7,7 @@ import { readBody } from "../../api/query.ts";
 import { tryParseAddress } from "../../ip/address.ts";
 import { tryParsePrefix } from "../../ip/prefix.ts";
 import type { Command } from "../../lease/command.ts";
+import { BACKEND_DATA_MAX } from "../../lease/records.ts";
 import { tryParseEndpoint } from "../../transport/address.ts";
 import { ZONE } from "../settings.ts";
 
@@ -46,7 +47,7 @@ export const attributeEntries = {
   publicIpv6: v.optional(ipSchema),
   backendType: v.pipe(v.string(), v.maxLength(64)),
   /** JSON text, as the backend published it. */
-  backendData: v.pipe(v.string(), v.maxLength(16_384), v.check(isJson, "it is not JSON")),
+  backendData: v.pipe(v.string(), v.maxLength(BACKEND_DATA_MAX), v.check(isJson, "it is not JSON")),
 };
 
 const attributes = v.object(attributeEntries);

@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import type { Backend, Host, Json } from "../../backend/backend.ts";
 import type { BackendRegistry } from "../../backend/registry.ts";
 import { fromHex } from "../../base/bytes.ts";
+import { DenimError } from "../../base/errors.ts";
 import {
   chooseInterface,
   type ChosenInterface,
@@ -9,7 +10,7 @@ import {
 } from "../../host/interfaces.ts";
 import { type Address, type Family, formatAddress, tryParseAddress } from "../../ip/address.ts";
 import { type NetworkConfig, parseNetworkConfig } from "../../lease/network.ts";
-import type { LeaseAttributes } from "../../lease/records.ts";
+import { BACKEND_DATA_MAX, type LeaseAttributes } from "../../lease/records.ts";
 import type { KernelState } from "../../plan/kernel.ts";
 import { formatEndpoint } from "../../transport/address.ts";
 import type { Settings } from "../settings.ts";
@@ -77,6 +78,13 @@ export async function placeAt(
   const printed = await (preparation ?? unprepared).printed(backend, host, settings, call);
   const known = printed === undefined ? host : { ...host, printed };
   const { data, mtu } = await backend.publish(known, settings);
+  const length = JSON.stringify(data).length;
+  if (length > BACKEND_DATA_MAX) {
+    throw new DenimError("CONFIG_INVALID", `The backend "${backend.name}" publishes too much`, {
+      why: `${length} characters of JSON; every other host keeps up to ${BACKEND_DATA_MAX} of them`,
+      fix: "have it, or the program whose output it publishes, say less",
+    });
+  }
   return { backend, host, data, mtu: config.mtu ?? mtu, why };
 }
 

@@ -2,7 +2,7 @@ import type { Worker } from "node:worker_threads";
 import type { Cancel, Clock } from "../../base/clock.ts";
 import { asDenimError, DenimError } from "../../base/errors.ts";
 import { faultOf, placeOf } from "./fault.ts";
-import { type BackendFolder, requireOwned } from "./folder.ts";
+import { backendAt, type BackendFolder, requireOwned } from "./folder.ts";
 import type { Asked, Fault, Question, Questions, Told } from "./messages.ts";
 import { startThread } from "./thread.ts";
 
@@ -44,6 +44,7 @@ interface Failure {
  */
 export class BackendWorker implements AsyncDisposable {
   readonly #options: BackendWorkerOptions;
+  #folder: BackendFolder;
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #loaded: PromiseWithResolvers<void> | undefined;
@@ -52,6 +53,7 @@ export class BackendWorker implements AsyncDisposable {
 
   constructor(options: BackendWorkerOptions) {
     this.#options = options;
+    this.#folder = options.folder;
   }
 
   /**
@@ -86,7 +88,7 @@ export class BackendWorker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const why = `the backend "${this.#options.folder.name}" is not asked any more`;
+    const why = `the backend "${this.#folder.name}" is not asked any more`;
     await this.#drop(new DenimError("CANCELLED", why));
   }
 
@@ -99,7 +101,7 @@ export class BackendWorker implements AsyncDisposable {
   }
 
   #start(): PromiseWithResolvers<void> {
-    const { folder, clock } = this.#options;
+    const { clock } = this.#options;
     if (this.#failure !== undefined && clock.monotonicMs() < this.#failure.dueMs) {
       throw this.#failure.error;
     }
@@ -108,25 +110,31 @@ export class BackendWorker implements AsyncDisposable {
     loaded.promise.catch(() => {});
     this.#loaded = loaded;
     try {
-      if (this.#options.draft !== true) requireOwned(folder);
+      // By now its module may have another name.
+      this.#folder = backendAt(this.#folder.path);
+      if (this.#options.draft !== true) requireOwned(this.#folder);
     } catch (error) {
-      this.#end(asDenimError(error));
+      const { code, message, why } = asDenimError(error);
+      if (code === "BACKEND_FAILED") this.#end(error as DenimError);
+      else this.#fail(undefined, { text: why ?? message, at: this.#folder.path });
       return loaded;
     }
-    const worker = startThread({ name: folder.name, path: folder.path, entry: folder.entry });
+    const { name, path, entry } = this.#folder;
+    const worker = startThread({ name, path, entry });
     this.#worker = worker;
-    const late = () =>
-      this.#fail(undefined, { text: `it was not loaded within ${this.#limitS} s` });
-    const cancel = clock.after(this.#limitMs, late);
     const ended = (text: string, at?: string) => {
       if (this.#worker === worker) this.#fail(undefined, { text, ...(at ? { at } : {}) });
     };
-    worker.on("message", (told: Told) => {
+    const late = () => ended(`it was not loaded within ${this.#limitS} s`);
+    const cancel = clock.after(this.#limitMs, late);
+    worker.on("message", (told: Told | null) => {
       if (this.#worker !== worker) return;
+      // The thread's port is at hand for whoever looks for it.
+      if (typeof told?.kind !== "string") return ended("it has sent what is no answer");
       if (told.kind === "loaded" || told.kind === "failed") cancel();
       this.#hear(told);
     });
-    worker.on("error", (error: unknown) => ended(...deathOf(error, folder.path)));
+    worker.on("error", (error: unknown) => ended(...deathOf(error, path)));
     worker.on("exit", () => {
       cancel();
       ended("its thread has ended");
@@ -156,15 +164,15 @@ export class BackendWorker implements AsyncDisposable {
 
   /** Where it does what it is asked, as far as its text shows that. */
   #placeOf(question: Question): string {
-    return placeOf(this.#options.folder.entry, question);
+    return placeOf(this.#folder.entry, question);
   }
 
   /** @returns what everybody is told who waits for it, or asks again too early */
   #fail(question: Question | undefined, { text, at }: Omit<Fault, "said">): DenimError {
-    const { folder } = this.#options;
-    const error = new DenimError("BACKEND_FAILED", sayFailure(folder.name, question), {
-      why: `${at ?? folder.entry}: ${text}`,
-      fix: `denim backend test ${folder.path}`,
+    const { name, path, entry } = this.#folder;
+    const error = new DenimError("BACKEND_FAILED", sayFailure(name, question), {
+      why: `${at ?? entry}: ${text}`,
+      fix: `denim backend test ${path}`,
     });
     return this.#end(error, question);
   }

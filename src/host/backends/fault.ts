@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { DenimError } from "../../base/errors.ts";
+import { readIfAny } from "../own-files.ts";
 import type { Fault } from "./messages.ts";
 
 /** Something that was thrown in a backend's worker; `path` is the backend's folder. */
@@ -26,7 +26,7 @@ export function placeIn(stack: string, path: string): string | undefined {
 /** The line where a backend has one of its functions, as far as its text shows that. */
 export function placeOf(entry: string, name: string): string {
   const named = new RegExp(`^\\s*(?:async\\s+)?(?:readonly\\s+)?["']?${name}["']?\\s*[:(,=]`);
-  const line = readFileSync(entry, "utf8").split("\n").findIndex((text) => named.test(text));
+  const line = (readIfAny(entry) ?? "").split("\n").findIndex((text) => named.test(text));
   return line === -1 ? entry : `${entry}:${line + 1}`;
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, type Stats, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { DenimError } from "../../base/errors.ts";
@@ -6,7 +6,7 @@ import { DenimError } from "../../base/errors.ts";
 /** A backend from the disk: its folder has the name that network configs know it by. */
 export interface BackendFolder {
   readonly name: string;
-  /** Absolute. */
+  /** Absolute, and whatever is above the folder is no link. */
   readonly path: string;
   /** The file that exports it, absolute. */
   readonly entry: string;
@@ -41,9 +41,13 @@ export function listBackends(dir: string): BackendFolder[] {
     .filter((folder) => folder !== undefined);
 }
 
-function findEntry(path: string): BackendFolder | undefined {
-  const entry = ENTRIES.map((file) => join(path, file)).find(existsSync);
-  return entry === undefined ? undefined : { name: basename(path), path, entry };
+/** What is above the folder may be a link: it leads to a place that is looked at as any other. */
+function findEntry(given: string): BackendFolder | undefined {
+  const isThere = ENTRIES.some((file) => existsSync(join(given, file)));
+  if (!isThere) return undefined;
+  const name = basename(given);
+  const path = join(realpathSync(dirname(given)), name);
+  return { name, path, entry: ENTRIES.map((file) => join(path, file)).find(existsSync)! };
 }
 
 /**
@@ -54,7 +58,9 @@ function findEntry(path: string): BackendFolder | undefined {
  */
 export function requireOwned({ name, path }: BackendFolder): void {
   for (let above = dirname(path);; above = dirname(above)) {
-    requireOwn(name, above, statSync(above));
+    // In a sticky directory nobody can take away what is root's.
+    const stats = statSync(above);
+    if ((stats.mode & STICKY) === 0 || !isOurs(stats)) requireOwn(name, above, stats);
     if (above === "/") break;
   }
   let files = 0;
@@ -68,15 +74,16 @@ export function requireOwned({ name, path }: BackendFolder): void {
   look(path);
 }
 
-function requireOwn(name: string, path: string, { uid, mode }: Stats): void {
-  if (uid !== 0 && uid !== process.getuid?.()) {
-    throw refused(name, path, `it belongs to the user ${uid}, and not to root`);
-  }
-  // In a sticky directory nobody can take away what is root's.
-  const isShared = (mode & STICKY) !== 0;
+function requireOwn(name: string, path: string, stats: Stats): void {
+  const { uid, mode } = stats;
+  if (!isOurs(stats)) throw refused(name, path, `it belongs to the user ${uid}, and not to root`);
   const who = mode & OTHERS_WRITE ? "everybody" : mode & GROUP_WRITES ? "its group" : undefined;
-  if (who === undefined || isShared) return;
+  if (who === undefined) return;
   throw refused(name, path, `${who} can write to it (mode ${(mode & 0o7777).toString(8)})`);
+}
+
+function isOurs({ uid }: Stats): boolean {
+  return uid === 0 || uid === process.getuid?.();
 }
 
 function refused(name: string, path: string, why: string): DenimError {

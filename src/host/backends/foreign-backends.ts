@@ -87,9 +87,13 @@ function wrongPublication(published: unknown, linkMtu: number): string | undefin
   if (typeof mtu !== "number" || !Number.isInteger(mtu) || mtu <= 0 || mtu > linkMtu) {
     return `it gave the MTU ${String(mtu)}, and the link has ${linkMtu}`;
   }
-  return data === undefined
-    ? "it gave no data; a backend with nothing to tell says null"
-    : undefined;
+  if (data === undefined) return "it gave no data; a backend with nothing to tell says null";
+  try {
+    JSON.stringify(data);
+    return undefined;
+  } catch (error) {
+    return `its data cannot be JSON: ${asDenimError(error).message.split("\n")[0]}`;
+  }
 }
 
 /** Whose data cannot be read is not routed, and whoever looks for the route finds why. */

@@ -7,6 +7,7 @@ import { type Backend, defineBackend } from "../../../src/backend/backend.ts";
 import { BackendRegistry } from "../../../src/backend/registry.ts";
 import { hex } from "../../../src/base/bytes.ts";
 import { parseAddress } from "../../../src/ip/address.ts";
+import { BACKEND_DATA_MAX } from "../../../src/lease/records.ts";
 import { MemoryKernel } from "../../../src/kernel/memory-kernel.ts";
 
 const NETWORK = '{"Network":"10.5.0.0/16","Backend":{"Type":"host-gw"}}';
@@ -89,4 +90,22 @@ t.test("others are told where this node listens, unless something else was said"
   t.equal(advertised(listen("0.0.0.0"), ip), "192.0.2.1:99");
   t.equal(advertised(listen("fd00::1"), ip), "[fd00::1]:99");
   t.equal(advertised({ ...listen("10.9.0.1"), advertise: "lb.example:7" }, ip), "lb.example:7");
+});
+
+t.test("more than the other hosts would keep is refused before it is published", async (t) => {
+  const wordy = (length: number) =>
+    defineBackend({
+      ...{ contract: 1, name: "wordy" },
+      parseConfig: () => null,
+      parseData: () => null,
+      publish: () => ({ data: "\n".repeat(length), mtu: 1420 }),
+      plan: () => [],
+    });
+  const network = '{"Network":"10.5.0.0/16","Backend":{"Type":"wordy"}}';
+  const placeOf = (length: number) => find({ network, backends: [wordy(length)] });
+  t.equal(attributesOf(await placeOf(8_191)).backendData.length, BACKEND_DATA_MAX);
+  await t.rejects(placeOf(8_192), {
+    code: "CONFIG_INVALID",
+    why: "16386 characters of JSON; every other host keeps up to 16384 of them",
+  });
 });

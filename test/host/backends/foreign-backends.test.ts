@@ -1,7 +1,7 @@
 /** Backends from the disk: used as if they were built in, and whatever they do, it stays with them. */
 import { chmodSync, chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import t, { type Test } from "tap";
 import type { Scene } from "../../../src/backend/backend.ts";
@@ -257,6 +257,16 @@ const FAULTY: readonly (readonly [
     /0\.0\.0\.0\/0: it lies outside of the network/,
   ],
   [
+    "sends what nobody has asked for",
+    {
+      "mod.ts": backendText({ plan: "plan: () => (parentPort!.postMessage(null), [])" }, {
+        before: 'import { parentPort } from "node:worker_threads";',
+      }),
+    },
+    /mod\.ts/,
+    /it has sent what is no answer/,
+  ],
+  [
     "ends its process",
     {
       "mod.ts": backendText({ plan: "plan: () => process.exit(3)" }, {
@@ -279,6 +289,34 @@ for (const [what, files, place, said] of FAULTY) {
     t.match(why, said);
   });
 }
+
+t.test("what it publishes can be JSON, or it has failed", async (t) => {
+  const { backend } = mine(t, {
+    "mod.ts": backendText({ publish: "publish: () => ({ data: { n: 1n }, mtu: 1400 }) as never" }),
+  });
+  t.match(
+    (await failureOf(backend.publish(host, null))).why ?? "",
+    /its data cannot be JSON: .*BigInt/,
+  );
+});
+
+t.test("one whose files have gone meanwhile fails as any other, and others come in their place", async (t) => {
+  const clock = new FakeClock();
+  const { backend, folder } = mine(t, {
+    "mod.ts": backendText({ plan: "plan: () => {\n    for (;;);\n  }" }),
+  }, clock);
+  await backend.publish(host, null);
+  rmSync(join(folder, "mod.ts"));
+  const asked = failureOf(backend.plan(scene));
+  await clock.advance(5_000);
+  t.match((await asked).why ?? "", /mod\.ts: it gave no answer within 5 s/);
+  await clock.advance(1_000);
+  const { code, why = "" } = await failureOf(backend.plan(scene));
+  t.same([code, why], ["BACKEND_FAILED", `${folder}: it has no mod.ts, mod.js, mod.mjs`]);
+  putBackend(dirname(folder), filesIn("mjs"));
+  await clock.advance(2_000);
+  t.equal((await backend.plan(scene)).length, 2);
+});
 
 t.test("one that fails later, when nobody waits, is loaded anew by the next question", async (t) => {
   const clock = new FakeClock();
@@ -349,6 +387,8 @@ t.test("files that others can write to are not loaded", {
     [/mod\.ts: everybody can write/, (folder) => chmodSync(join(folder, "mod.ts"), 0o646)],
     [/mod\.ts: its group can write/, (folder) => chmodSync(join(folder, "mod.ts"), 0o664)],
     [/mine: everybody can write/, (folder) => chmodSync(folder, 0o777)],
+    [/mine: everybody can write/, (folder) => chmodSync(folder, 0o1777)],
+    [/mod\.ts: everybody can write/, (folder) => chmodSync(join(folder, "mod.ts"), 0o1666)],
     [/denim-backends-\w+: its group can/, (_, dir) => chmodSync(dir, 0o775)],
     [
       /two\.ts: it belongs to the user 1234/,
@@ -364,6 +404,24 @@ t.test("files that others can write to are not loaded", {
     t.match(why, said);
     t.match(fix, /chown -R root:root .* && chmod -R go-w /);
   }
+});
+
+t.test("a link to the directory is followed, and what it leads to is looked at", {
+  skip: process.getuid?.() !== 0 && "needs root to give files away",
+}, async (t) => {
+  const [real, linked] = [folderOf(t), folderOf(t)];
+  const home = join(real, "home");
+  putBackend(join(home, "backends"), filesIn("ts"));
+  symlinkSync(join(home, "backends"), join(linked, "backends"));
+  const clock = new FakeClock();
+  const source = new ForeignBackends({ dir: join(linked, "backends"), clock });
+  t.teardown(() => source[Symbol.asyncDispose]());
+  chownSync(home, 1234, 0);
+  const { why = "" } = await failureOf(source.find("mine")!.publish(host, null));
+  t.match(why, /\/home: it belongs to the user 1234/);
+  chownSync(home, 0, 0);
+  await clock.advance(1_000);
+  t.same(await source.find("mine")!.publish(host, null), { data: null, mtu: 1500 });
 });
 
 t.test("a name that nobody has says where it would be looked for", async (t) => {
