@@ -127,12 +127,15 @@ export class BackendWorker implements AsyncDisposable {
     };
     const late = () => ended(`it was not loaded within ${this.#limitS} s`);
     const cancel = clock.after(this.#limitMs, late);
-    worker.on("message", (told: Told | null) => {
+    worker.on("message", (told: Told) => {
       if (this.#worker !== worker) return;
-      // The thread's port is at hand for whoever looks for it.
-      if (typeof told?.kind !== "string") return ended("it has sent what is no answer");
-      if (told.kind === "loaded" || told.kind === "failed") cancel();
-      this.#hear(told);
+      try {
+        if (told.kind === "loaded" || told.kind === "failed") cancel();
+        this.#hear(told);
+      } catch {
+        // The thread's port is at hand for whoever looks for it, and not only for answers.
+        ended("it has sent what is no answer");
+      }
     });
     worker.on("error", (error: unknown) => ended(...deathOf(error, path)));
     worker.on("exit", () => {
@@ -147,19 +150,26 @@ export class BackendWorker implements AsyncDisposable {
     if (told.kind === "failed") return void this.#fail(undefined, told.fault);
     const waiting = this.#waiting.get(told.id);
     if (waiting === undefined) return;
-    this.#waiting.delete(told.id);
-    waiting.cancel();
-    const { question, resolve, reject } = waiting;
+    const { question, wrong } = waiting;
+    // Until all of it was read somebody waits: a failure tells them, whatever it is.
     if (told.kind === "fault") {
       const { said } = told.fault;
-      return reject(said ? DenimError.fromJSON(said) : this.#fail(question, told.fault));
+      if (said === undefined) return void this.#fail(question, told.fault);
+      const error = DenimError.fromJSON(said);
+      return this.#takeOut(told.id, waiting).reject(error);
     }
-    const text = waiting.wrong(told.answer as never);
+    const text = wrong(told.answer as never);
     if (text !== undefined) {
-      return reject(this.#fail(question, { text, at: this.#placeOf(question) }));
+      return void this.#fail(question, { text, at: this.#placeOf(question) });
     }
     if ((this.#failure?.question ?? question) === question) this.#failure = undefined;
-    resolve(told.answer as never);
+    this.#takeOut(told.id, waiting).resolve(told.answer as never);
+  }
+
+  #takeOut(id: number, waiting: Waiting): Waiting {
+    this.#waiting.delete(id);
+    waiting.cancel();
+    return waiting;
   }
 
   /** Where it does what it is asked, as far as its text shows that. */

@@ -257,16 +257,6 @@ const FAULTY: readonly (readonly [
     /0\.0\.0\.0\/0: it lies outside of the network/,
   ],
   [
-    "sends what nobody has asked for",
-    {
-      "mod.ts": backendText({ plan: "plan: () => (parentPort!.postMessage(null), [])" }, {
-        before: 'import { parentPort } from "node:worker_threads";',
-      }),
-    },
-    /mod\.ts/,
-    /it has sent what is no answer/,
-  ],
-  [
     "ends its process",
     {
       "mod.ts": backendText({ plan: "plan: () => process.exit(3)" }, {
@@ -287,6 +277,19 @@ for (const [what, files, place, said] of FAULTY) {
     t.ok(at.startsWith(`${folder}/`), why);
     t.match(at, place);
     t.match(why, said);
+  });
+}
+
+for (const message of ["null", "7", '{ kind: "failed" }', '{ kind: "fault", id: 1 }']) {
+  t.test(`a message that is no answer is contained: ${message}`, async (t) => {
+    const { backend } = mine(t, {
+      "mod.ts": backendText({ plan: `plan: () => (parentPort!.postMessage(${message}), [])` }, {
+        before: 'import { parentPort } from "node:worker_threads";',
+      }),
+    });
+    const answer = (async () => await backend.plan(scene))();
+    const said = await answer.then(() => "an answer", ({ why }: DenimError) => why ?? "");
+    t.match(said, message === "7" ? /^an answer$/ : /mod\.ts: it has sent what is no answer/);
   });
 }
 
