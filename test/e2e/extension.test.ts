@@ -12,6 +12,7 @@ import {
   joinBy,
   makeLab,
   makeToken,
+  offline,
   onDeno,
   onNode,
   restart,
@@ -160,6 +161,21 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
       await untilLine(a, /^10\.244\.4\.0\/24 failed/),
       /This host does not run "ip route del 10\.244\.4\.0\/24 via 192\.0\.2\.4"/,
     );
+  });
+
+  await t.test("a cleanup undoes what commands have added, where the host lets it", async (t) => {
+    await b.daemon!.stop("SIGKILL");
+    t.same(await routesOf(b), ["10.244.1.0/24 via 192.0.2.1"]);
+    const words = ["cleanup", "--yes", "--subnet-file", b.subnetFile];
+    const look = await offline(b, [...words, "--dry-run"]);
+    t.match(look.out, /ip route del 10\.244\.1\.0\/24 via 192\.0\.2\.1/);
+    const not = await offline(b, words, { DENIM_COMMANDS_ALLOW: "/nowhere" });
+    t.equal(not.status, 1, not.err);
+    t.match(not.err, /commands of the backend failed[^]*does not run[^]*COMMAND_FAILED/);
+    const may = { DENIM_COMMANDS_ALLOW: join(b.folder, "commands.allow") };
+    const done = await offline(b, words, may);
+    t.equal(done.status, 0, done.err);
+    t.same(await routesOf(b), []);
   });
 });
 
