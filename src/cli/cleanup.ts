@@ -1,7 +1,11 @@
 import { existsSync } from "node:fs";
 import { Option } from "commander";
 import { DEFAULT_SETTINGS } from "../agent/settings.ts";
+import type { HookRecord } from "../agent/data/hook-record.ts";
+import { systemClock } from "../base/clock.ts";
+import { DenimError } from "../base/errors.ts";
 import { parsePrefix, type Prefix } from "../ip/prefix.ts";
+import { formatInvocation } from "../plan/hook.ts";
 import type { Register } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { print } from "./client.ts";
@@ -10,6 +14,7 @@ import { print } from "./client.ts";
 const CNI_CONFLIST = "/etc/cni/net.d/10-denim.conflist";
 
 interface CleanupFlags {
+  readonly commandsAllow: string;
   readonly stateDir: string;
   readonly subnetFile: string;
   readonly cniConflist: string;
@@ -44,6 +49,10 @@ export const registerCleanup: Register = (program, context) => {
       new Option("--cni-conflist <path>", "what CNI runtimes read, where Denim has written it")
         .env("DENIM_CNI_CONFLIST").default(CNI_CONFLIST),
     )
+    .addOption(
+      new Option("--commands-allow <path>", "what this host runs to undo a backend's commands")
+        .env("DENIM_COMMANDS_ALLOW").default(DEFAULT_SETTINGS.commandsAllow),
+    )
     .option("--network <block>", "and this one; may be repeated", collect, [])
     .option("--any-network", "whatever carries Denim's mark")
     .option("--dry-run", "only show it")
@@ -53,15 +62,18 @@ export const registerCleanup: Register = (program, context) => {
       await using kernel = await openKernel();
       await using filter = await openFilter();
       using unlocks = new DisposableStack();
-      const networks = await meant(flags, unlocks);
+      const { networks, record } = await meant(flags, unlocks);
       const { describeMarks, findMarks, removeMarks } = await import("../agent/data/cleanup.ts");
       const { subnetFile, cniConflist: conflist } = flags;
       const marks = await findMarks({ kernel, filter, networks, subnetFile, conflist });
-      const removed = describeMarks(marks);
+      const removed = [...commandsOf(record), ...describeMarks(marks)];
       const dryRun = flags.dryRun === true;
       if (!dryRun && removed.length > 0) {
         await agreed(flags, removed.length);
+        // They may go by links that are removed after them.
+        const kept = await undone(record, flags.commandsAllow);
         await removeMarks({ kernel, filter }, marks);
+        if (kept.length > 0) throw notUndone(kept, flags.commandsAllow);
       }
       print(context, flags, { removed, elsewhere: marks.elsewhere, dryRun }, render);
     });
@@ -90,13 +102,40 @@ async function openFilter() {
 async function meant(
   { stateDir, network, anyNetwork }: CleanupFlags,
   unlocks: DisposableStack,
-): Promise<readonly Prefix[] | "any"> {
+): Promise<{ networks: readonly Prefix[] | "any"; record?: HookRecord }> {
   const { openOffline } = await import("../agent/entry/offline.ts");
   const given = network.map(parsePrefix);
-  if (!existsSync(stateDir)) return anyNetwork ? "any" : given;
+  if (!existsSync(stateDir)) return { networks: anyNetwork ? "any" : given };
   const { identity } = unlocks.use(await openOffline(stateDir));
-  const record = await identity.read("programmed");
-  return anyNetwork ? "any" : [...(record?.networks ?? []).map(parsePrefix), ...given];
+  const { networks = [] } = await identity.read("programmed") ?? {};
+  const { HookRecord } = await import("../agent/data/hook-record.ts");
+  const record = new HookRecord(identity);
+  await record.load();
+  return { networks: anyNetwork ? "any" : [...networks.map(parsePrefix), ...given], record };
+}
+
+/** What programs have added by this state directory is undone by these, as somebody would type them. */
+function commandsOf(record: HookRecord | undefined): string[] {
+  return [...record?.standing.values() ?? []].flatMap(({ remove }) =>
+    remove === undefined ? [] : [formatInvocation(remove)]
+  );
+}
+
+async function undone(record: HookRecord | undefined, allowed: string): Promise<string[]> {
+  if (commandsOf(record).length === 0) return [];
+  const [{ undoHooks }, { AllowList }, { HostPrograms }] = await Promise.all([
+    import("../agent/data/hook-cleanup.ts"),
+    import("../host/allow-list.ts"),
+    import("../host/programs.ts"),
+  ]);
+  return await undoHooks(record!, new HostPrograms(new AllowList(allowed), systemClock()));
+}
+
+function notUndone(kept: readonly string[], allowed: string): DenimError {
+  return new DenimError("COMMAND_FAILED", `${kept.length} commands of the backend failed`, {
+    why: kept.slice(0, 3).join("; "),
+    fix: `denim cleanup again, once they can be run; ${allowed} says which may be`,
+  });
 }
 
 async function agreed({ yes }: CleanupFlags, count: number): Promise<void> {

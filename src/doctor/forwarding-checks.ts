@@ -33,6 +33,7 @@ function forwarding(facts: Facts, family: Family): Finding {
   if (value === undefined) {
     return {
       ...{ check, result: "failed", found: `this kernel has no IPv${family}` },
+      why: `no container's IPv${family} packet would get anywhere`,
       fix: `use a network without IPv${family}`,
     };
   }

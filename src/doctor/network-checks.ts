@@ -82,6 +82,8 @@ function range({ networks }: Facts): Finding[] {
     const warning = publicRangeWarning(network);
     if (warning === undefined) return ok("range", `${formatPrefix(network)} is private`);
     const found = `${formatPrefix(network)} is not private`;
-    return { check: "range", result: "warning", found, why: warning };
+    const fix =
+      "choose one that is: denim init --network 10.244.0.0/16; one that is your own may stay";
+    return { check: "range", result: "warning", found, why: warning, fix };
   });
 }

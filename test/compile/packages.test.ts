@@ -144,6 +144,11 @@ t.test("the installer refuses a machine on which Denim would not run", {
   refused("uname", uname("-r", "4.9.0-19-amd64"), /the kernel is 4\.9\.0/);
   refused("getconf", "echo glibc 2.27", /glibc is 2\.27/);
   refused("getconf", "exit 1", /no glibc/);
+  // As where a library is missing that it is linked with.
+  writeFileSync(join(place.folder, "denim"), "#!/bin/sh\nexit 127\n", { mode: 0o755 });
+  const sums = "sha256sum $(sed 's/^[^ ]* *//' SHA256SUMS) > new && mv new SHA256SUMS";
+  execFileSync("sh", ["-c", sums], { cwd: place.folder });
+  refused("true", "exit 0", /the binary does not run here[^]*libstdc\+\+6/);
   writeFileSync(join(place.folder, "README.md"), "something else\n");
   refused("true", "exit 0", /a checksum differs/);
 });

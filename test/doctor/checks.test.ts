@@ -106,7 +106,7 @@ const FAULTS: readonly [string, Partial<Facts>, string, Finding["result"]][] = [
   ["a rival", { rivals: ["flanneld (process 7)"] }, "rivals", "warning"],
   [
     "no interface",
-    { interface: { found: false, message: "none", fix: "--iface" } },
+    { interface: { found: false, message: "none", why: "no default route", fix: "--iface" } },
     "interface",
     "failed",
   ],
@@ -172,11 +172,12 @@ const FAULTS: readonly [string, Partial<Facts>, string, Finding["result"]][] = [
 ];
 
 for (const [fault, more, check, result] of FAULTS) {
-  t.test(`${fault}: ${result}, with a reason`, async (t) => {
+  t.test(`${fault}: ${result}, with its reason and a way out`, async (t) => {
     const findings = examine(facts(more));
     const finding = of(findings, check)!;
     t.equal(finding.result, result);
-    t.ok(finding.why ?? finding.fix);
+    t.ok(finding.why, "why it is wrong");
+    t.ok(finding.fix, "and what to do");
   });
 }
 

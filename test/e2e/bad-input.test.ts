@@ -66,7 +66,9 @@ t.test("a network that the host has a route into; a public one only warns", opti
   t.pass("the token's only use was not spent on the refusal");
 
   const c = await lab.addHost("c");
-  await found(c, onNode, "9.9.0.0/16");
+  await ip(`-n ${c.namespace} route add 9.9.7.0/24 via 192.0.2.9`);
+  await c.startDaemon(onNode, [...init("9.9.0.0/16"), "--allow-overlap"]);
+  await untilReady([c]);
   t.match(readFileSync(c.logFile, "utf8"), /WRN.*9\.9\.0\.0\/16 is not a private range/);
 });
 

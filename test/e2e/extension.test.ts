@@ -12,6 +12,7 @@ import {
   joinBy,
   makeLab,
   makeToken,
+  offline,
   onDeno,
   onNode,
   restart,
@@ -166,7 +167,25 @@ t.test("commands route one flat link", { skip: cannotLab, timeout: TIMEOUT_MS },
     );
   });
 
+  await t.test("a cleanup undoes what commands have added, where the host lets it", async (t) => {
+    await b.daemon!.stop("SIGKILL");
+    t.same(await routesOf(b), ["10.244.1.0/24 via 192.0.2.1"]);
+    const words = ["cleanup", "--yes", "--subnet-file", b.subnetFile];
+    const look = await offline(b, [...words, "--dry-run"]);
+    t.match(look.out, /ip route del 10\.244\.1\.0\/24 via 192\.0\.2\.1/);
+    const not = await offline(b, words, { DENIM_COMMANDS_ALLOW: "/nowhere" });
+    t.equal(not.status, 1, not.err);
+    t.match(not.err, /commands of the backend failed[^]*does not run[^]*COMMAND_FAILED/);
+    const may = { DENIM_COMMANDS_ALLOW: join(b.folder, "commands.allow") };
+    const done = await offline(b, words, may);
+    t.equal(done.status, 0, done.err);
+    t.same(await routesOf(b), []);
+  });
+
   await t.test("who leaves does not stay for a removal that hangs, and says so", async (t) => {
+    await restart(b, program(b));
+    await untilReady([b]);
+    await untilRoutes(b, "10.244.1.0/24 via 192.0.2.1");
     const stuck = join(a.folder, "..", "stuck");
     writeFileSync(stuck, "#!/bin/sh\necho waiting for the moon >&2; sleep 1000\n", { mode: 0o755 });
     const patient = {

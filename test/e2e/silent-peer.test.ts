@@ -59,8 +59,10 @@ async function isUnreachable(subnet: string, on: Host): Promise<boolean> {
   return lines.some((line) => line.startsWith(`unreachable ${subnet} `));
 }
 
+/** Without a word: the cable is gone before the process is. */
 async function crash(hosts: readonly Host[]): Promise<void> {
-  await Promise.all(hosts.map((host) => Promise.all([unplug(host), host.daemon!.stop("SIGKILL")])));
+  for (const host of hosts) await unplug(host);
+  await Promise.all(hosts.map((host) => host.daemon!.stop("SIGKILL")));
 }
 
 async function comeBack(hosts: readonly Host[]): Promise<void> {

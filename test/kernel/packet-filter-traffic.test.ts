@@ -106,6 +106,9 @@ t.test("rules at work", { skip: cannotFilter, timeout: 300_000 }, async (t) => {
   // The kernel sends to a group by the link that has the sender's address.
   await inside(a, ["ip", "addr", "add", "10.244.1.9/32", "dev", "eth0"]);
 
+  const unknown = { namespace: a.namespace, address: "fd00:99::1" };
+  await inside(a, ["ip", "addr", "add", "fd00:99::1/128", "dev", "lo"]);
+
   await t.test("without rules a container is seen as it is", async (t) => {
     t.same(await send(four(inA), four(outside)), as(inA.four));
     const seen = await send(second(a), four(inB), { isAnswerLost: true });
@@ -130,6 +133,7 @@ t.test("rules at work", { skip: cannotFilter, timeout: 300_000 }, async (t) => {
       t.same(await send(six(inA), six(outside)), as(a.six), "container to outside, IPv6");
       t.same(await send(six(inA), six(inB)), as(inA.six), "container to container, IPv6");
       t.same(await send(six(inB), six(inA)), as(inB.six), "and back, IPv6");
+      t.same(await send(unknown, six(inB)), as(a.six), "host to a remote container, IPv6");
       t.same(await rules.drop(), []);
       t.same(await send(four(inA), four(outside)), as(inA.four), "as before");
     });

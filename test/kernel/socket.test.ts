@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import t from "tap";
 import { openLibc } from "../../src/kernel/libc.ts";
-import { RTMGRP } from "../../src/kernel/netlink/constants.ts";
-import { EventSocket } from "../../src/kernel/socket.ts";
+import { AF, NLM_F, RTM, RTMGRP } from "../../src/kernel/netlink/constants.ts";
+import { EventSocket, RequestSocket } from "../../src/kernel/socket.ts";
 import { startChild } from "../support/child.ts";
 import { cannotUnshare, inNamespace, ip } from "../support/namespace.ts";
 
@@ -36,6 +36,23 @@ t.test("events that were lost are told of, though each of the others is no news"
   ip("route del 10.9.0.1");
   while (events === before) await new Promise<void>((resolve) => (wake = resolve));
   t.same([bursts, events - before], [1, 1]);
+});
+
+t.test("the kernel is strict with what it is asked, and says in words what is wrong", {
+  skip: cannotUnshare,
+}, async (t) => {
+  inNamespace(t);
+  const socket = new RequestSocket(await openLibc());
+  t.teardown(() => socket.close());
+  const list = (tos: number) =>
+    socket.dump((writer, sequence) => {
+      writer.begin(RTM.getRoute, NLM_F.request | NLM_F.dump, sequence);
+      // `linux/rtnetlink.h`, struct rtmsg: a type of service has no place in a list.
+      writer.raw(Uint8Array.from([AF.inet, 0, 0, tos, 0, 0, 0, 0, 0, 0, 0, 0]));
+      writer.finish();
+    }, () => true);
+  t.same(list(0), []);
+  t.throws(() => list(4), { code: "KERNEL_REJECTED", why: /^EINVAL: .*Invalid values in header/ });
 });
 
 /** Ten times the goal of 100 ms: machines that run tests are busy. */

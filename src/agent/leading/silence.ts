@@ -9,10 +9,11 @@ const SILENT_AFTER_MS = 10_000;
 /** A new leader listens this long before it says that anybody is silent. */
 const NEW_LEADER_MS = 30_000;
 /**
- * Who has not been seen for this long may be about to fall silent: that one connection is gone is
- * noticed sooner than of another, by some seconds, though they were lost at once.
+ * Who has not been seen for this long may be about to fall silent: a connection that its other end
+ * has closed is gone at once, and one that only says nothing any more after six seconds, though they
+ * were lost together. Whoever lives is seen more often than this.
  */
-const MISSED_AFTER_MS = 5_000;
+const MISSED_AFTER_MS = 3_000;
 /** More than this share at once, and at least so many, is the network or us, not the nodes. */
 const MASS_SHARE = 0.3;
 const MASS_MIN = 3;

@@ -104,6 +104,18 @@ t.test("at once is also what is noticed within some seconds", async (t) => {
   t.equal(leader.watch.alarm, true);
 });
 
+t.test("at once is also what a process that ends and a cable that is cut are noticed by", async (t) => {
+  const leader = new Leader(9);
+  await leader.pass(40_000, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+  // One has closed its connection; of three others nothing is heard any more.
+  await leader.pass(6_000, 1, 2, 3, 4, 5, 6, 7, 8);
+  await leader.pass(4_000, 1, 2, 3, 4, 5);
+  t.same(leader.take(), [], "the first is unheard for long enough, the others soon will be");
+  await leader.pass(6_000, 1, 2, 3, 4, 5);
+  t.same(leader.take(), []);
+  t.equal(leader.watch.alarm, true);
+});
+
 t.test("in a small cluster two may go, and a third of a large one", async (t) => {
   const small = new Leader(3);
   await small.pass(40_000, 1, 2, 3);
