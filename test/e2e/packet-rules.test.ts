@@ -82,8 +82,12 @@ t.test("rules come, stay and go", options, async (t) => {
   t.same(await unreached(hosts), [], "although FORWARD drops");
   t.same(await seenOutside(a, outside), { source: a.address, answered: true });
   t.match(await inside(a, ["cat", a.subnetFile]), /^FLANNEL_IPMASQ=true$/m);
-  const { dataPlane } = await a.ask(onNode, ["status"]) as StatusView;
-  t.same(dataPlane.rules, [
+  // Packets pass a moment before it is said that they may.
+  const reported = async () => (await a.ask(onNode, ["status"]) as StatusView).dataPlane.rules;
+  await eventually("both kinds of rules are reported", async () => {
+    return (await reported()).length === 2 ? true : undefined;
+  });
+  t.same(await reported(), [
     { kind: "masquerade", network: "10.244.0.0/16", tool: "nftables", from: null, error: null },
     { kind: "forward", network: "10.244.0.0/16", tool: "iptables", from: "FORWARD", error: null },
   ]);
