@@ -59,7 +59,7 @@ t.test("the example backend, in the single binary, on Deno and on Node, carries 
   }
 
   for (const language of LANGUAGES) {
-    await t.test(`and one in .${language} that imports another file`, async () => {
+    await t.test(`and one in .${language} that imports another file`, async (t) => {
       const name = `in-${language}`;
       const publish = "publish: (host) => ({ data: { word }, mtu: host.link.mtu - 20 })";
       for (const { backendsDir } of hosts) {
@@ -79,6 +79,7 @@ t.test("the example backend, in the single binary, on Deno and on Node, carries 
       await eventually("containers reach each other", async () => {
         return (await unreached(hosts)).length === 0 ? true : undefined;
       });
+      t.same(await unreached(hosts), []);
     });
   }
 });
