@@ -16,7 +16,8 @@ import {
   watchAll,
 } from "../support/lab.ts";
 import { cannotFilter } from "../support/namespace.ts";
-import { addFarHost, formCluster, inside, pings, untilInPlace } from "../support/tunnels.ts";
+import { addFarHost, addRouter } from "../support/router.ts";
+import { formCluster, inside, pings, untilInPlace } from "../support/tunnels.ts";
 
 const TIMEOUT_MS = 600_000;
 
@@ -163,7 +164,8 @@ t.test("a host beyond a router, in a network of both families", {
 }, async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [await lab.addHost("a", [4, 6]), await lab.addHost("b", [4, 6])];
-  const c = await addFarHost(lab, "c", [4, 6]);
+  await addRouter(lab);
+  const c = await addFarHost(lab, "c", 3, [4, 6]);
   const all = [a, b, c];
   const programs = [[a, onDeno], [b, await singleBinary()], [c, onNode]] as const;
   await formCluster(programs, { ...BOTH, Backend: { Type: "vxlan" } });
@@ -214,7 +216,8 @@ t.test(
   async (t) => {
     const lab = await makeLab(t);
     const a = await lab.addHost("a");
-    const c = await addFarHost(lab, "c");
+    await addRouter(lab);
+    const c = await addFarHost(lab, "c", 3);
     await formCluster([[a, onNode], [c, onNode]], { ...FOUR, Backend: { Type: "host-gw" } });
     t.match(
       (await typed(a, ["route"])).out,

@@ -1,61 +1,8 @@
 /** Hosts whose containers reach each other by a backend that may need a tunnel. */
 import type { Host } from "../../src/cli/lab/host.ts";
-import { ipBatch, runProgram } from "../../src/cli/lab/ip.ts";
-import type { Lab } from "../../src/cli/lab/lab.ts";
+import { runProgram } from "../../src/cli/lab/ip.ts";
 import type { Program } from "../../src/cli/lab/self.ts";
-import type { Family } from "../../src/ip/address.ts";
 import { eventually, found, joinBy, makeToken } from "./lab.ts";
-
-/** The addresses that every host of a lab has its default route by: `Lab.addHost`. */
-const GATEWAYS = ["192.0.2.254/24", "2001:db8::fe/64"];
-/** Of the other link, beyond the router. */
-const FAR = { gateways: ["198.51.100.254/24", "2001:db8:9::fe/64"], four: "198.51.100" };
-
-/**
- * A host on another link. The router between the two, which this makes, has no route but its own:
- * to it a container's address is unknown.
- */
-export async function addFarHost(
-  lab: Lab,
-  name: string,
-  families: readonly Family[] = [4],
-): Promise<Host> {
-  const router = await lab.addBareHost("router", ["192.0.2.254"]);
-  await lab.addSwitch("far");
-  await lab.lay(router, "eth0");
-  await lab.lay(router, "eth1", "far");
-  await router.set("net/ipv6/conf/all/forwarding", "1");
-  await addresses(router, "eth0", GATEWAYS);
-  await addresses(router, "eth1", FAR.gateways);
-  const all = families.map((family) =>
-    family === 4 ? `${FAR.four}.${lab.hosts.length}` : `2001:db8:9::${lab.hosts.length}`
-  ) as [string, ...string[]];
-  const host = await lab.addBareHost(name, all);
-  await plugInFar(lab, host);
-  return host;
-}
-
-async function plugInFar(lab: Lab, host: Host): Promise<void> {
-  await lab.lay(host, "eth0", "far");
-  const lengths = host.addresses.map((address) => address.includes(":") ? 64 : 24);
-  await addresses(host, "eth0", host.addresses.map((address, i) => `${address}/${lengths[i]}`));
-  await ipBatch(
-    host.addresses.map((address) => {
-      const [four, six] = FAR.gateways.map((gateway) => gateway.split("/")[0]);
-      return address.includes(":") ? `route add ::/0 via ${six}` : `route add default via ${four}`;
-    }),
-    host.namespace,
-  );
-}
-
-/** Duplicate detection would keep an IPv6 address from being used for seconds. */
-async function addresses(host: Host, device: string, all: readonly string[]): Promise<void> {
-  await host.set(`net/ipv6/conf/${device}/disable_ipv6`, "0");
-  const lines = all.map((address) =>
-    `addr add ${address} dev ${device}${address.includes(":") ? " nodad" : ""}`
-  );
-  await ipBatch([`link set ${device} up`, ...lines], host.namespace);
-}
 
 /** The first host forms the cluster and the others join it, each by its program. */
 export async function formCluster(
